@@ -1,0 +1,106 @@
+"""Basic residual unit of the CIFAR networks."""
+
+import keras
+import tensorflow as tf
+
+from sact_tf.layers.residual_unit import ResidualUnit
+from sact_tf.ops.flops import conv2d_flops
+from sact_tf.ops.positions import subsample, zero_outside
+
+
+@keras.saving.register_keras_serializable(package="sact_tf")
+class BasicUnit(ResidualUnit):
+    """Pre-activation unit of two 3x3 convolutions; the stride is on the first.
+
+    Where the channels grow, the shortcut is averaged over stride x stride positions and padded
+    with zero channels on both sides.
+
+    Args:
+        preactivated_shortcut: whether the shortcut reads the pre-activation instead of the input
+            (in the authors' CIFAR network: only the first unit of the first block).
+        **kwargs: see `ResidualUnit`. `negative_slope` acts twice after the first convolution, as
+            in the authors' code, so that its slope there is the square.
+
+    Call arguments and Returns: as `BottleneckUnit`, with `filters` output channels.
+    """
+
+    def __init__(self, filters, preactivated_shortcut=False, **kwargs):
+        super().__init__(filters, **kwargs)
+        self.preactivated_shortcut = preactivated_shortcut
+        self.preact = self._normalization("preact")
+        self.conv1 = self._convolution(
+            filters, 3, "conv1", stride=self.stride, symmetric_padding=False
+        )
+        self.bn1 = self._normalization("bn1")
+        self.conv2 = self._convolution(filters, 3, "conv2", use_bias=True)
+
+    @property
+    def out_channels(self):
+        return self.filters
+
+    @property
+    def outer_stride(self):
+        return self.stride
+
+    def build(self, input_shape):
+        if input_shape[-1] > self.filters or (self.filters - input_shape[-1]) % 2:
+            raise ValueError(
+                "A basic unit keeps its channels or adds an even number of them, received "
+                f"{input_shape[-1]} input channels and filters={self.filters}"
+            )
+        self.preact.build(input_shape)
+        shape = input_shape
+        for layer in (self.conv1, self.bn1, self.conv2):
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
+    def call(self, inputs, training=None, valid=None):
+        preact = self.activate(self.preact(inputs, training=training, positions=valid))
+        shortcut = self._shortcut(preact if self.preactivated_shortcut else inputs, valid)
+        inner = subsample(valid, self.stride)
+        return shortcut + self._branch(preact, training, valid, outer=inner, inner=inner)
+
+    def residual(self, inputs, training=None, valid=None, outer=None, inner=None):
+        """f(x) alone; see `ResidualUnit`. Returns [B, H, W, filters]."""
+        # The first convolution is evaluated at `outer` but reads beyond it.
+        read = valid if outer is None else outer
+        preact = self.activate(self.preact(inputs, training=training, positions=read))
+        return self._branch(preact, training, valid, read, valid if inner is None else inner)
+
+    def flops(self, outer, inner):
+        """Operations per image; see `ResidualUnit`."""
+        in_channels = self.conv1.kernel.shape[2]
+        return conv2d_flops(outer, 3, in_channels, self.filters) + conv2d_flops(
+            inner, 3, self.filters, self.filters
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "preactivated_shortcut": self.preactivated_shortcut}
+
+    def activate_twice(self, inputs):
+        if self.negative_slope:
+            return tf.nn.leaky_relu(inputs, self.negative_slope**2)
+        return tf.nn.relu(inputs)
+
+    def _branch(self, preact, training, valid, outer, inner):
+        del inner  # no batch normalization after the second convolution
+        first = self.conv1(zero_outside(preact, valid), valid=valid)
+        first = self.activate_twice(self.bn1(first, training=training, positions=outer))
+        return self.conv2(zero_outside(first, subsample(valid, self.stride)))
+
+    def _shortcut(self, inputs, valid):
+        if self.stride > 1:
+            inputs = self._average(inputs, valid)
+        missing = self.filters - inputs.shape[-1]
+        if missing:
+            inputs = tf.pad(inputs, [[0, 0], [0, 0], [0, 0], [missing // 2, missing // 2]])
+        return inputs
+
+    def _average(self, inputs, valid):
+        pooled = tf.nn.avg_pool2d(zero_outside(inputs, valid), self.stride, self.stride, "SAME")
+        if valid is None:
+            return pooled
+        # The pool divides by the positions inside the batch's map, not inside the image.
+        share = tf.cast(valid, inputs.dtype)[..., tf.newaxis]
+        share = tf.nn.avg_pool2d(share, self.stride, self.stride, "SAME")
+        return tf.math.divide_no_nan(pooled, share)

@@ -1,0 +1,123 @@
+"""Batch normalization whose statistics can be taken over a part of the positions."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="sact_tf")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` over chosen positions, as one affine map per channel.
+
+    Statistics are the mean and the biased variance over all axes but the last; the moving ones
+    are updated in training with the biased variance, too. Computation is at least in float32.
+
+    Two things are added to the Keras layer. Statistics can be restricted to some positions (the
+    valid part of a padded batch, the active positions); a batch without any leaves the moving
+    statistics alone and is normalized by them. And `scale_and_shift` gives the affine map itself,
+    so that a caller can apply it to rows or fold it into a neighbouring convolution.
+
+    Call arguments:
+        inputs: [..., channels].
+        training: whether to use the statistics of this batch and to update the moving ones. As in
+            Keras, a layer with `trainable=False` always uses the moving ones.
+        positions: optional bool of the shape of `inputs` without channels.
+    """
+
+    def __init__(self, momentum=0.99, epsilon=1e-3, synchronized=False, **kwargs):
+        super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
+        if self.axis != -1 or self.renorm:
+            raise ValueError(
+                "Expected axis=-1 and renorm=False, the only ones supported here, received "
+                f"axis={self.axis}, renorm={self.renorm}"
+            )
+
+    def call(self, inputs, training=None, positions=None):
+        fusable = (
+            len(inputs.shape) == 4
+            and inputs.dtype != tf.float64
+            and self.gamma is not None
+            and self.beta is not None
+        )
+        uses_batch = training and self.trainable
+        if fusable and not (uses_batch and (positions is not None or self.synchronized)):
+            return self._fused(inputs, bool(uses_batch))
+        scale, shift = self.scale_and_shift(inputs, training, positions)
+        return tf.cast(tf.cast(inputs, scale.dtype) * scale + shift, inputs.dtype)
+
+    def scale_and_shift(self, inputs, training=None, positions=None):
+        """The layer as `inputs * scale + shift`; updates the moving statistics in training.
+
+        Args:
+            inputs: [..., channels], read in training only.
+            training, positions: as in the call.
+
+        Returns:
+            `(scale, shift)`, each [channels], at least float32.
+        """
+        dtype = tf.float64 if inputs.dtype == tf.float64 else tf.float32
+        mean = tf.cast(self.moving_mean, dtype)
+        variance = tf.cast(self.moving_variance, dtype)
+        if training and self.trainable:
+            mean, variance = self._batch_statistics(
+                tf.cast(inputs, dtype), positions, mean, variance
+            )
+            self._update_moving_statistics(mean, variance)
+        scale = tf.math.rsqrt(variance + self.epsilon)
+        if self.gamma is not None:
+            scale *= tf.cast(self.gamma, dtype)
+        shift = -mean * scale
+        if self.beta is not None:
+            shift += tf.cast(self.beta, dtype)
+        return scale, shift
+
+    def _batch_statistics(self, inputs, positions, moving_mean, moving_variance):
+        axes = list(range(len(inputs.shape) - 1))
+        if positions is None and not self.synchronized:
+            return tf.nn.moments(inputs, axes)
+        if positions is None:
+            count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], inputs.dtype)
+            chosen = inputs
+        else:
+            where = positions[..., tf.newaxis]
+            count = tf.reduce_sum(tf.cast(positions, inputs.dtype))
+            chosen = tf.where(where, inputs, tf.zeros([], inputs.dtype))
+        count = self._over_replicas(count)
+        mean = tf.math.divide_no_nan(self._over_replicas(tf.reduce_sum(chosen, axes)), count)
+        centred = chosen - mean
+        if positions is not None:
+            centred = tf.where(where, centred, tf.zeros([], inputs.dtype))
+        squares = self._over_replicas(tf.reduce_sum(tf.square(centred), axes))
+        variance = tf.math.divide_no_nan(squares, count)
+        is_empty = tf.equal(count, 0)
+        return (
+            tf.where(is_empty, moving_mean, mean),
+            tf.where(is_empty, moving_variance, variance),
+        )
+
+    def _over_replicas(self, total):
+        context = tf.distribute.get_replica_context()
+        if not self.synchronized or context is None or context.num_replicas_in_sync == 1:
+            return total
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, total)
+
+    def _update_moving_statistics(self, mean, variance):
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            batch = tf.cast(batch, moving.dtype)
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+
+    def _fused(self, inputs, uses_batch):
+        """One kernel: on a CPU Grappler merges it into the convolution before it."""
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.convert_to_tensor(self.gamma),
+            offset=tf.convert_to_tensor(self.beta),
+            mean=tf.convert_to_tensor(self.moving_mean),
+            variance=tf.convert_to_tensor(self.moving_variance),
+            epsilon=self.epsilon,
+            is_training=uses_batch,
+        )
+        if uses_batch:
+            # The kernel gives the unbiased variance (and, for one position, divides by one).
+            count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
+            self._update_moving_statistics(mean, variance * (count - 1) / tf.maximum(count, 1))
+        return outputs

@@ -1,0 +1,96 @@
+"""2D convolution with the padding of the authors' networks, also inside padded batches."""
+
+import keras
+import tensorflow as tf
+
+from sact_tf.ops import positions
+
+
+@keras.saving.register_keras_serializable(package="sact_tf")
+class Convolution(keras.layers.Conv2D):
+    """Convolution whose result for an image does not depend on padding at its bottom and right.
+
+    Args:
+        filters: output channels.
+        kernel_size: k, odd.
+        stride: 1 or 2.
+        symmetric_padding: how a strided convolution pads. True: (k - 1) / 2 on every side, then
+            VALID (the ImageNet networks). False: TensorFlow's SAME, which pads by the parity of
+            the size (the CIFAR networks).
+        use_bias: whether to add a bias.
+        weight_decay: the loss `weight_decay * sum(kernel**2) / 2` is added.
+        bias_initializer: value or initializer of the bias.
+
+    Call arguments:
+        inputs: [B, H, W, C], zero where not valid (for k > 1).
+        valid: optional bool [B, H, W], needed where SAME must be aligned image by image.
+
+    Returns:
+        [B, ceil(H / stride), ceil(W / stride), filters].
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        stride=1,
+        symmetric_padding=True,
+        use_bias=False,
+        weight_decay=0.0,
+        bias_initializer="zeros",
+        **kwargs,
+    ):
+        super().__init__(
+            filters,
+            kernel_size,
+            strides=stride,
+            padding="same",
+            use_bias=use_bias,
+            bias_initializer=bias_initializer,
+            kernel_initializer=keras.initializers.VarianceScaling(
+                scale=2.0, mode="fan_in", distribution="truncated_normal"
+            ),
+            # Keras' L2(x) is x * sum(w**2), without the half.
+            kernel_regularizer=keras.regularizers.L2(weight_decay / 2) if weight_decay else None,
+            **kwargs,
+        )
+        self.stride = stride
+        self.symmetric_padding = symmetric_padding
+        self.weight_decay = weight_decay
+
+    def call(self, inputs, valid=None):
+        size = self.kernel_size[0]
+        padding = "SAME"
+        if self.stride > 1 and size > 1:
+            if self.symmetric_padding:
+                border = [(size - 1) // 2] * 2
+                inputs = tf.pad(inputs, [[0, 0], border, border, [0, 0]])
+                padding = "VALID"
+            elif valid is not None:
+                inputs = positions.pad_for_stride_two(inputs, valid)
+                padding = "VALID"
+        outputs = tf.nn.conv2d(inputs, tf.convert_to_tensor(self.kernel), self.stride, padding)
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return (batch, _strided(height, self.stride), _strided(width, self.stride), self.filters)
+
+    def get_config(self):
+        base = keras.layers.Layer.get_config(self)
+        return {
+            **base,
+            "filters": self.filters,
+            "kernel_size": self.kernel_size[0],
+            "stride": self.stride,
+            "symmetric_padding": self.symmetric_padding,
+            "use_bias": self.use_bias,
+            "weight_decay": self.weight_decay,
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+        }
+
+
+def _strided(size, stride):
+    return None if size is None else -(-size // stride)

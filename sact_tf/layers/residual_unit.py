@@ -1,0 +1,85 @@
+"""What every residual unit shares, and the interface that an adaptive block asks of a unit."""
+
+import keras
+import tensorflow as tf
+
+from sact_tf.layers.batch_normalization import BatchNormalization
+from sact_tf.layers.convolution import Convolution
+
+
+class ResidualUnit(keras.layers.Layer):
+    """Base of pre-activation residual units: x + f(x) (arXiv:1612.02297, eq. 2).
+
+    A unit knows nothing of halting. `AdaptiveBlock` takes any layer that has:
+
+    - `stride`: 1 or 2, an int. Only the first unit of a block may have 2 or change the channels.
+    - `unit(inputs, training=, valid=)`: the whole unit, shortcut included.
+    - `unit.residual(inputs, training=, valid=, outer=, inner=)`: f(x) alone, of the shape of x, for
+      a unit with stride 1 and an identity shortcut.
+    - `unit.flops(outer, inner)`: operations when the first convolution is evaluated at `outer`
+      positions and everything after it at `inner` positions (int64 [B] each).
+    - `unit.outer_stride`: stride at which the first convolution's positions lie (1 or `stride`).
+
+    `valid`, `outer` and `inner` are bool maps [B, H, W] or None. `valid` marks what is not padding;
+    batch statistics are taken over `outer` up to the first convolution, over `inner` after it, and
+    over `valid` where these are None.
+
+    Args:
+        filters: channels inside the unit.
+        stride: 1 or 2.
+        negative_slope: slope of the leaky ReLU for negative inputs; 0 is the plain ReLU.
+        weight_decay: see `Convolution`.
+        batch_norm: dict of arguments of `BatchNormalization` (epsilon, momentum, synchronized).
+    """
+
+    def __init__(
+        self, filters, stride=1, negative_slope=0.0, weight_decay=0.0, batch_norm=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if filters < 1 or stride not in (1, 2):
+            raise ValueError(
+                f"Expected filters >= 1 and stride 1 or 2, received filters={filters}, "
+                f"stride={stride}"
+            )
+        self.filters = filters
+        self.stride = stride
+        self.negative_slope = negative_slope
+        self.weight_decay = weight_decay
+        self.batch_norm = dict(batch_norm or {})
+
+    @property
+    def out_channels(self):
+        raise NotImplementedError
+
+    def activate(self, inputs):
+        if self.negative_slope:
+            return tf.nn.leaky_relu(inputs, self.negative_slope)
+        return tf.nn.relu(inputs)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        strided = [None if size is None else -(-size // self.stride) for size in (height, width)]
+        return (batch, *strided, self.out_channels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "stride": self.stride,
+            "negative_slope": self.negative_slope,
+            "weight_decay": self.weight_decay,
+            "batch_norm": self.batch_norm,
+        }
+
+    def _normalization(self, name):
+        return BatchNormalization(name=name, dtype=self.dtype_policy, **self.batch_norm)
+
+    def _convolution(self, filters, size, name, **kwargs):
+        return Convolution(
+            filters,
+            size,
+            weight_decay=self.weight_decay,
+            name=name,
+            dtype=self.dtype_policy,
+            **kwargs,
+        )

@@ -1,0 +1,91 @@
+"""The layers before the first block."""
+
+import keras
+import tensorflow as tf
+
+from sact_tf.layers.convolution import Convolution
+from sact_tf.ops import positions
+from sact_tf.ops.flops import conv2d_flops, map_positions
+
+KINDS = ("imagenet", "cifar")
+
+
+@keras.saving.register_keras_serializable(package="sact_tf")
+class Stem(keras.layers.Layer):
+    """Root of the network: a convolution with bias, and for ImageNet a max pool.
+
+    Neither batch normalization nor activation follow: the first pre-activation unit has them.
+
+    Args:
+        kind: "imagenet" (7x7 convolution of stride 2, 3x3 max pool of stride 2; stride 4 in all)
+            or "cifar" (3x3 convolution).
+        channels: output channels.
+        weight_decay: see `Convolution`.
+
+    Call arguments:
+        inputs: images [B, H, W, 3].
+        valid: optional bool [B, H, W]; what is not padding.
+
+    Returns:
+        [B, ceil(H / stride), ceil(W / stride), channels].
+    """
+
+    def __init__(self, kind="imagenet", channels=64, weight_decay=0.0, **kwargs):
+        super().__init__(**kwargs)
+        if kind not in KINDS:
+            raise ValueError(f"Expected the stem to be one of {KINDS}, received {kind!r}")
+        self.kind = kind
+        self.channels = channels
+        self.weight_decay = weight_decay
+        size, stride = (7, 2) if kind == "imagenet" else (3, 1)
+        self.conv = Convolution(
+            channels,
+            size,
+            stride=stride,
+            use_bias=True,
+            weight_decay=weight_decay,
+            name="conv",
+            dtype=self.dtype_policy,
+        )
+
+    @property
+    def stride(self):
+        return 4 if self.kind == "imagenet" else 1
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+
+    def call(self, inputs, valid=None):
+        features = self.conv(positions.zero_outside(inputs, valid), valid=valid)
+        if self.kind == "cifar":
+            return features
+        if valid is None:
+            return tf.nn.max_pool2d(features, 3, 2, "SAME")
+        valid = positions.subsample(valid, 2)
+        lowest = features.dtype.min
+        features = tf.where(valid[..., tf.newaxis], features, lowest)
+        features = positions.pad_for_stride_two(features, valid, fill=lowest)
+        pooled = tf.nn.max_pool2d(features, 3, 2, "VALID")
+        return positions.zero_outside(pooled, positions.subsample(valid, 2))
+
+    def flops(self, inputs_shape, valid=None):
+        """Operations per image for images of shape [B, H, W, C]: int64 [B]."""
+        stride = self.conv.stride
+        batch, height, width, _ = tf.unstack(tf.convert_to_tensor(inputs_shape))
+        shape = [batch, -(-height // stride), -(-width // stride)]
+        count = map_positions(shape, positions.subsample(valid, stride))
+        in_channels = self.conv.kernel.shape[2]
+        return conv2d_flops(count, self.conv.kernel_size[0], in_channels, self.channels)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        strided = [None if size is None else -(-size // self.stride) for size in (height, width)]
+        return (batch, *strided, self.channels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "channels": self.channels,
+            "weight_decay": self.weight_decay,
+        }

@@ -1,0 +1,297 @@
+"""Pre-activation residual networks with adaptive computation time, as feature extractors."""
+
+import keras
+import tensorflow as tf
+
+from sact_tf.layers import AdaptiveBlock, BasicUnit, BottleneckUnit, Stem
+from sact_tf.models.depths import units_of_depth
+from sact_tf.models.warm_start import warm_start_backbone
+from sact_tf.ops.positions import subsample, zero_outside
+
+UNITS = {"bottleneck": BottleneckUnit, "basic": BasicUnit}
+CIFAR_SLOPE = 0.1
+
+
+@keras.saving.register_keras_serializable(package="sact_tf")
+class ResNetBackbone(keras.Model):
+    """Residual network whose blocks may stop early, per image (ACT) or per position (SACT).
+
+    Block b has `base_channels * 2**b` filters and, but for the first, starts with a stride of 2 in
+    its first unit. Any image size, batch size free, fully convolutional.
+
+    Args:
+        units: units per block.
+        base_channels: filters of the first block's units.
+        halting: None (plain ResNet), "act" or "sact".
+        tile_size: int, or one int per block; see `AdaptiveBlock`.
+        execution: "masked"; see `sact_tf.set_execution`.
+        statistics: "full" or "evaluated"; see `AdaptiveBlock`.
+        ponder_weight: tau, the weight of the mean ponder cost in the loss (eq. 13).
+        halting_epsilon: halt at a cumulative halting score of 1 - epsilon.
+        halting_bias: initial bias of the halting scores.
+        stem: "imagenet" (7x7 of stride 2, max pool) or "cifar" (3x3).
+        stem_channels: channels of the root; the authors' ImageNet root has 64 whatever
+            `base_channels` is.
+        unit: "bottleneck" or "basic".
+        negative_slope: slope of the leaky ReLU for negative inputs, 0 for ReLU; the basic network
+            has leaky ReLUs in its halting scores, too (as the authors' CIFAR network).
+        weight_decay: L2, `weight_decay * sum(kernel**2) / 2` over all convolutions.
+        batch_norm_epsilon, batch_norm_momentum: of all batch normalizations.
+        synchronized_batch_norm: batch statistics over all replicas.
+        image_shape: (height, width, channels), None where free.
+
+    Call arguments:
+        inputs: images [B, H, W, C], preprocessed.
+        training: whether batch normalization uses the statistics of this batch.
+        valid: optional bool [B, H, W]: true in the top left rectangle that an image fills, false
+            where it was padded. Every image then gives what it gives alone.
+
+    Returns:
+        Dict of features by block name: `{"block1": [B, H / 4, W / 4, C1], ...}`.
+
+    Attributes:
+        features: the same dict with the KerasTensors, for functional models.
+        halting: dict by block name of each block's halting dict of KerasTensors (`AdaptiveBlock`).
+        strides: dict by block name of the features' strides.
+
+    Reference: arXiv:1612.02297.
+    """
+
+    def __init__(
+        self,
+        units=(3, 4, 23, 3),
+        base_channels=64,
+        halting=None,
+        tile_size=1,
+        execution="masked",
+        statistics="full",
+        ponder_weight=0.005,
+        halting_epsilon=0.01,
+        halting_bias=-3.0,
+        stem="imagenet",
+        stem_channels=64,
+        unit="bottleneck",
+        negative_slope=0.0,
+        weight_decay=1e-4,
+        batch_norm_epsilon=1e-5,
+        batch_norm_momentum=0.997,
+        synchronized_batch_norm=False,
+        image_shape=(None, None, 3),
+        dtype=None,
+        name="backbone",
+        trainable=True,
+    ):
+        units = tuple(units)
+        tile_sizes = _check(units, base_channels, stem_channels, tile_size, unit, image_shape)
+        self._config = {
+            "units": units,
+            "base_channels": base_channels,
+            "halting": halting,
+            "tile_size": tile_size,
+            "statistics": statistics,
+            "halting_epsilon": halting_epsilon,
+            "halting_bias": halting_bias,
+            "stem": stem,
+            "stem_channels": stem_channels,
+            "unit": unit,
+            "negative_slope": negative_slope,
+            "weight_decay": weight_decay,
+            "batch_norm_epsilon": batch_norm_epsilon,
+            "batch_norm_momentum": batch_norm_momentum,
+            "synchronized_batch_norm": synchronized_batch_norm,
+            "image_shape": tuple(image_shape),
+        }
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        batch_norm = {
+            "epsilon": batch_norm_epsilon,
+            "momentum": batch_norm_momentum,
+            "synchronized": synchronized_batch_norm,
+        }
+        self.stem = Stem(stem, stem_channels, weight_decay, name="stem", dtype=policy)
+        self.blocks = []
+        for index, (number, tile) in enumerate(zip(units, tile_sizes, strict=True)):
+            options = {
+                "filters": base_channels * 2**index,
+                "negative_slope": negative_slope,
+                "weight_decay": weight_decay,
+                "batch_norm": batch_norm,
+                "dtype": policy,
+            }
+            block_units = []
+            for position in range(number):
+                extra = {"stride": 2 if index > 0 and position == 0 else 1}
+                if unit == "basic":
+                    extra["preactivated_shortcut"] = index == 0 and position == 0
+                block_units.append(UNITS[unit](name=f"unit_{position + 1}", **options, **extra))
+            self.blocks.append(
+                AdaptiveBlock(
+                    block_units,
+                    halting=halting,
+                    tile_size=tile,
+                    execution=execution,
+                    statistics=statistics,
+                    ponder_weight=ponder_weight,
+                    halting_epsilon=halting_epsilon,
+                    halting_bias=halting_bias,
+                    halting_negative_slope=negative_slope if unit == "basic" else None,
+                    weight_decay=weight_decay,
+                    batch_norm=batch_norm,
+                    name=f"block{index + 1}",
+                    dtype=policy,
+                )
+            )
+        image = keras.Input(tuple(image_shape), dtype=policy.compute_dtype, name="image")
+        features, halting_outputs = {}, {}
+        state = self.stem(image)
+        for block in self.blocks:
+            state, halting_outputs[block.name] = block(state)
+            features[block.name] = state
+        super().__init__(inputs=image, outputs=dict(features), name=name, trainable=trainable)
+        self.dtype_policy = policy
+        self.batch_norm = batch_norm
+        self.features = features
+        self.halting = halting_outputs
+
+    @classmethod
+    def from_depth(cls, depth, **kwargs):
+        """The standard ImageNet network of 50, 101, 152 or 200 layers."""
+        return cls(units=units_of_depth(depth), **kwargs)
+
+    @classmethod
+    def cifar(cls, units_per_block, base_channels=16, **kwargs):
+        """The authors' CIFAR network: three blocks of basic units.
+
+        Args:
+            units_per_block: int, or one int for each of the three blocks.
+            base_channels: channels of the root and of the first block.
+            **kwargs: as in the constructor.
+        """
+        if isinstance(units_per_block, int):
+            units_per_block = (units_per_block,) * 3
+        options = {
+            "stem": "cifar",
+            "stem_channels": base_channels,
+            "unit": "basic",
+            "negative_slope": CIFAR_SLOPE,
+            "weight_decay": 2e-4,
+            "batch_norm_epsilon": 1e-3,
+            "batch_norm_momentum": 0.9,
+            "ponder_weight": 0.01,
+        }
+        return cls(units=units_per_block, base_channels=base_channels, **{**options, **kwargs})
+
+    def forward(self, images, valid=None, training=None):
+        """Features and what the halting decided, in one pass.
+
+        Args:
+            images, valid, training: as in the call.
+
+        Returns:
+            Dict of `features` (by block), `halting` (by block, see `AdaptiveBlock`), `valid` (by
+            block: bool [B, h, w] or None), `flops` (int64 [B], root included) and `ponder_loss`
+            (scalar, float32 or float64: eq. 13's second term).
+        """
+        images = tf.cast(tf.convert_to_tensor(images), self.compute_dtype)
+        outputs = {"features": {}, "halting": {}, "valid": {}}
+        state = self.stem(images, valid=valid)
+        flops = self.stem.flops(tf.shape(images), valid)
+        valid = subsample(valid, self.stem.stride)
+        losses = []
+        for block in self.blocks:
+            state, halting = block(state, training=training, valid=valid)
+            valid = subsample(valid, block.units[0].stride)
+            state = zero_outside(state, valid)
+            flops += halting["flops"]
+            losses.append(block.ponder_loss(halting, valid))
+            outputs["features"][block.name] = state
+            outputs["halting"][block.name] = halting
+            outputs["valid"][block.name] = valid
+        return {**outputs, "flops": flops, "ponder_loss": tf.add_n(losses)}
+
+    def call(self, inputs, training=None, mask=None, valid=None):
+        del mask
+        return self.forward(inputs, valid, training)["features"]
+
+    def compute_output_spec(self, inputs, training=None, mask=None, valid=None):
+        return keras.Operation.compute_output_spec(self, inputs, training=training, valid=valid)
+
+    @property
+    def strides(self):
+        strides, stride = {}, self.stem.stride
+        for block in self.blocks:
+            stride *= block.units[0].stride
+            strides[block.name] = stride
+        return strides
+
+    @property
+    def block_names(self):
+        return [block.name for block in self.blocks]
+
+    def plain_flops(self, height, width):
+        """Operations for one image of the same network without halting: an int."""
+        with tf.init_scope():
+            total = int(self.stem.flops([1, height, width, 1])[0])
+            height, width = (-(-size // self.stem.stride) for size in (height, width))
+            for block in self.blocks:
+                for unit in block.units:
+                    outer = height * width
+                    height, width = (-(-size // unit.stride) for size in (height, width))
+                    inner = height * width
+                    total += int(unit.flops(outer if unit.outer_stride == 1 else inner, inner))
+        return total
+
+    def warm_start(self, source):
+        """Copies all weights but those of the halting branches from another network.
+
+        Units are matched by block and number, so a shallower network takes the first units of a
+        deeper one, and the other way round.
+
+        Args:
+            source: a `ResNetBackbone`, or a model with one as its `backbone`.
+
+        Returns:
+            List of str, one for each layer of this network that kept its own weights, and why.
+        """
+        return warm_start_backbone(self, getattr(source, "backbone", source))
+
+    def get_config(self):
+        block = self.blocks[0]
+        return {
+            **self._config,
+            "execution": block.execution,
+            "ponder_weight": float(block.ponder_weight.numpy()),
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def _check(units, base_channels, stem_channels, tile_size, unit, image_shape):
+    """Raises ValueError for a bad argument; returns one tile size per block."""
+    if not units or any(not isinstance(n, int) or n < 1 for n in units):
+        raise ValueError(f"Expected units to be one positive int per block, received {units!r}")
+    if base_channels < 1 or stem_channels < 1:
+        raise ValueError(
+            "Expected base_channels and stem_channels to be positive, received "
+            f"base_channels={base_channels}, stem_channels={stem_channels}"
+        )
+    if unit not in UNITS:
+        raise ValueError(f"Expected unit to be one of {tuple(UNITS)}, received {unit!r}")
+    if len(image_shape) != 3 or image_shape[-1] is None:
+        raise ValueError(
+            "Expected image_shape to be (height, width, channels) with known channels, received "
+            f"{image_shape!r}"
+        )
+    sizes = tile_size if isinstance(tile_size, tuple | list) else (tile_size,) * len(units)
+    if len(sizes) != len(units) or any(
+        isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in sizes
+    ):
+        raise ValueError(
+            f"Expected tile_size to be a positive int or one per block ({len(units)}), received "
+            f"tile_size={tile_size!r}"
+        )
+    return tuple(sizes)

@@ -1,0 +1,59 @@
+"""Maps of positions (valid, active) against feature maps: masking, means, strides, alignment.
+
+`valid` is a bool map [B, H, W] whose true positions form each image's top left rectangle: a batch
+of images of different sizes, padded at the bottom and right. `None` means that all is valid.
+"""
+
+import tensorflow as tf
+
+
+def zero_outside(maps, positions):
+    """Features at the given positions, zero elsewhere (not a product: NaN does not survive).
+
+    Args:
+        maps: [B, H, W, C].
+        positions: bool, broadcastable to [B, H, W], or None (everything).
+    """
+    if positions is None:
+        return maps
+    return tf.where(positions[..., tf.newaxis], maps, tf.zeros([], maps.dtype))
+
+
+def mean_over(maps, positions=None):
+    """Mean over the positions of each image: [B, H, W, C] -> [B, C], 0 for no position."""
+    if positions is None:
+        return tf.reduce_mean(maps, axis=[1, 2])
+    count = tf.reduce_sum(tf.cast(positions, maps.dtype), axis=[1, 2])
+    total = tf.reduce_sum(zero_outside(maps, positions), axis=[1, 2])
+    return tf.math.divide_no_nan(total, count[:, tf.newaxis])
+
+
+def subsample(positions, stride):
+    """The map of positions after a layer of the given stride (ceil(H / stride) rows)."""
+    if positions is None or stride == 1:
+        return positions
+    return positions[:, ::stride, ::stride]
+
+
+def pad_for_stride_two(maps, valid, fill=0.0):
+    """Pads so that a VALID 3x3 window of stride 2 sees what SAME would show each image alone.
+
+    TensorFlow's SAME starts a window of size 3 and stride 2 at row -1 where the number of rows is
+    odd, and at row 0 where it is even. In a padded batch that depends on each image's own size, so
+    rows and columns are shifted image by image.
+
+    Args:
+        maps: [B, H, W, C]; holds `fill` wherever it is not valid.
+        valid: bool [B, H, W].
+        fill: value of the padding.
+
+    Returns:
+        [B, H + 2, W + 2, C].
+    """
+    rows = tf.reduce_sum(tf.cast(tf.reduce_any(valid, axis=2), tf.int32), axis=1)
+    columns = tf.reduce_sum(tf.cast(tf.reduce_any(valid, axis=1), tf.int32), axis=1)
+    padded = tf.pad(maps, [[0, 0], [1, 2], [1, 2], [0, 0]], constant_values=fill)
+    odd = tf.reshape(rows % 2 == 1, [-1, 1, 1, 1])
+    padded = tf.where(odd, padded[:, :-1], padded[:, 1:])
+    odd = tf.reshape(columns % 2 == 1, [-1, 1, 1, 1])
+    return tf.where(odd, padded[:, :, :-1], padded[:, :, 1:])

@@ -1,0 +1,46 @@
+"""Paths given on a command line, the same with and without Bazel."""
+
+import os
+import pathlib
+
+from sact_tf.errors import UserError
+
+
+def enter_working_directory() -> None:
+    """Returns to the directory the user called from.
+
+    `bazel run` starts programs inside its own tree of links; relative output paths would end there.
+    """
+    directory = os.environ.get("BUILD_WORKING_DIRECTORY")
+    if directory:
+        os.chdir(directory)
+
+
+def find_input(path: str | os.PathLike) -> pathlib.Path:
+    """Finds a file or directory that the user named.
+
+    Relative paths are tried from the current directory, then from the top of the project, so that
+    `--config=configs/quickstart.yaml` works from anywhere; `~` is expanded.
+
+    Args:
+        path: path of an existing file or directory.
+
+    Returns:
+        The first candidate that exists.
+
+    Raises:
+        UserError: nothing is there; names the path and the directories that were searched.
+    """
+    wanted = pathlib.Path(path).expanduser()
+    roots = [pathlib.Path.cwd()]
+    if not wanted.is_absolute():
+        workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+        roots += [pathlib.Path(workspace)] if workspace else []
+        roots.append(pathlib.Path(__file__).absolute().parent.parent)
+    for root in roots:
+        if (root / wanted).exists():
+            return root / wanted
+    if wanted.is_absolute():
+        raise UserError(f"{path}: no such file or directory")
+    searched = ", ".join(str(root) for root in dict.fromkeys(roots))
+    raise UserError(f"{path}: no such file or directory; looked in {searched}")

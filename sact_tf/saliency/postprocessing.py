@@ -1,0 +1,235 @@
+"""From a ponder cost map to a saliency map (section 4.3 of the paper).
+
+ponder map -> resized to the image -> Gaussian blur -> scaled to [0, 1] -> combined with a Gaussian
+in the middle of the image.
+
+Resizing and blurring are linear and separable, so each axis is one matrix product, and both
+together are one matrix of the size of the small map: [H, h] @ [h, w] @ [w, W].
+"""
+
+import functools
+
+import numpy as np
+
+# Kernels end at this many standard deviations, as scipy.ndimage.gaussian_filter's do.
+_TRUNCATE = 4.0
+
+
+def resize_map(values, height: int, width: int) -> np.ndarray:
+    """Resizes a map bilinearly.
+
+    Half-pixel centres; when shrinking, the triangle kernel is widened by the factor, so that every
+    input pixel counts (as in Pillow's `BILINEAR` and `tf.image.resize(antialias=True)`).
+
+    Args:
+        values: number [h, w].
+        height, width: size of the result in pixels.
+
+    Returns:
+        float64 [height, width].
+
+    Raises:
+        ValueError: `values` is not a finite map, or the size is not positive.
+    """
+    return resize_and_blur(values, height, width, 0.0)
+
+
+def gaussian_blur(values, sigma: float) -> np.ndarray:
+    """Blurs a map with a Gaussian, mirrored at the borders (the edge pixel is repeated once).
+
+    The same as `scipy.ndimage.gaussian_filter(values, sigma, mode="reflect")`: what lies outside
+    the image does not darken its edges.
+
+    Args:
+        values: number [h, w].
+        sigma: standard deviation in pixels; 0 leaves the map as it is.
+
+    Returns:
+        float64 [h, w].
+
+    Raises:
+        ValueError: `values` is not a finite map, or `sigma` is negative.
+    """
+    values = _check_map(values)
+    return resize_and_blur(values, *values.shape, sigma)
+
+
+def resize_and_blur(values, height: int, width: int, sigma: float) -> np.ndarray:
+    """`gaussian_blur(resize_map(values, height, width), sigma)` in the time of the small map.
+
+    Args:
+        values: number [h, w].
+        height, width: size of the result in pixels.
+        sigma: standard deviation of the blur in pixels of the result.
+
+    Returns:
+        float64 [height, width]. A constant map stays exactly constant.
+
+    Raises:
+        ValueError: `values` is not a finite map, the size is not positive, or `sigma` is negative.
+    """
+    values = _check_map(values)
+    if height < 1 or width < 1:
+        raise ValueError(f"Expected a positive size, received height={height}, width={width}")
+    if not sigma >= 0:
+        raise ValueError(f"Expected sigma to be at least 0, received sigma={sigma}")
+    vertical = _axis_matrix(values.shape[0], int(height), float(sigma))
+    horizontal = _axis_matrix(values.shape[1], int(width), float(sigma))
+    # Differences to the minimum, so that a constant map comes out without rounding noise, which
+    # scaling to [0, 1] would blow up.
+    lowest = values.min()
+    return vertical @ (values - lowest) @ horizontal.T + lowest
+
+
+def scale_to_unit_range(values) -> np.ndarray:
+    """Scales a map linearly to [0, 1]; a constant map becomes zeros.
+
+    Args:
+        values: number [h, w].
+
+    Returns:
+        float64 [h, w].
+
+    Raises:
+        ValueError: `values` is not a finite map.
+    """
+    values = _check_map(values)
+    values = values - values.min()
+    highest = values.max()
+    return values / highest if highest else values
+
+
+def center_baseline(height: int, width: int, relative_width: float = 0.2) -> np.ndarray:
+    """A Gaussian in the middle of the image, stretched to the image's aspect.
+
+    exp(-(y² / (r·height)² + x² / (r·width)²) / 2) with x, y the distances of pixel centres from
+    the middle and r = `relative_width`.
+
+    Args:
+        height, width: size of the image in pixels.
+        relative_width: standard deviation as a share of the image's height and width.
+
+    Returns:
+        float64 [height, width], at most 1.
+
+    Raises:
+        ValueError: an argument is not positive.
+    """
+    if height < 1 or width < 1 or not relative_width > 0:
+        raise ValueError(
+            "Expected positive height, width and relative_width, received "
+            f"{height}, {width} and {relative_width}"
+        )
+    y = ((np.arange(height) + 0.5) / height - 0.5) / relative_width
+    x = ((np.arange(width) + 0.5) / width - 0.5) / relative_width
+    return np.exp(-(y**2) / 2)[:, None] * np.exp(-(x**2) / 2)[None]
+
+
+def combine_with_center(values, center, center_weight: float) -> np.ndarray:
+    """(values + center_weight · center) / (1 + center_weight).
+
+    The division keeps the result of two maps in [0, 1] there; no metric of this package sees it.
+
+    Args:
+        values, center: number [h, w] in [0, 1].
+        center_weight: multiplier of the centre baseline, at least 0; infinity gives `center`.
+
+    Returns:
+        float64 [h, w].
+
+    Raises:
+        ValueError: `center_weight` is negative or NaN.
+    """
+    if not center_weight >= 0:
+        raise ValueError(
+            f"Expected center_weight to be at least 0, received center_weight={center_weight}"
+        )
+    if np.isinf(center_weight):
+        return np.array(center, np.float64)
+    return (np.asarray(values) + center_weight * np.asarray(center)) / (1 + center_weight)
+
+
+def saliency_from_ponder(
+    ponder_map, height: int, width: int, *, sigma: float, center_weight: float, center_width: float
+) -> np.ndarray:
+    """The paper's whole post-processing of one ponder cost map.
+
+    Args:
+        ponder_map: number [h, w], total ponder cost of each position at any resolution.
+        height, width: size of the image in pixels.
+        sigma: standard deviation of the blur in pixels of the image.
+        center_weight: multiplier of the centre baseline; 0 leaves it out.
+        center_width: `relative_width` of `center_baseline`.
+
+    Returns:
+        float64 [height, width] in [0, 1].
+
+    Reference:
+        Section 4.3 of https://arxiv.org/abs/1612.02297.
+    """
+    blurred = scale_to_unit_range(resize_and_blur(ponder_map, height, width, sigma))
+    center = center_baseline(height, width, center_width)
+    return combine_with_center(blurred, center, center_weight)
+
+
+def softmax_map(values, temperature: float = 0.2) -> np.ndarray:
+    """Softmax over the pixels: exp(values / temperature), divided by its sum.
+
+    Args:
+        values: number [h, w].
+        temperature: lower is more peaked; figure 11 of the paper has 1/5.
+
+    Returns:
+        float64 [h, w], sum 1.
+
+    Raises:
+        ValueError: `values` is not a finite map, or `temperature` is not positive.
+    """
+    values = _check_map(values)
+    if not temperature > 0:
+        raise ValueError(f"Expected a positive temperature, received temperature={temperature}")
+    exponentials = np.exp((values - values.max()) / temperature)
+    return exponentials / exponentials.sum()
+
+
+def _check_map(values) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"Expected a map of shape [height, width], received shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("Expected a map of finite values, received NaN or infinity")
+    return values
+
+
+@functools.lru_cache(maxsize=64)
+def _axis_matrix(size: int, new_size: int, sigma: float) -> np.ndarray:
+    """[new_size, size]: resizes one axis, then blurs it. Read-only, because it is shared."""
+    matrix = _resize_matrix(size, new_size)
+    if sigma:
+        matrix = _blur_matrix(new_size, sigma) @ matrix
+    matrix.flags.writeable = False
+    return matrix
+
+
+def _resize_matrix(size: int, new_size: int) -> np.ndarray:
+    if size == new_size:
+        return np.eye(size)
+    scale = size / new_size
+    support = max(scale, 1.0)
+    centers = (np.arange(new_size) + 0.5) * scale
+    distances = np.abs(np.arange(size) + 0.5 - centers[:, None])
+    weights = np.maximum(1 - distances / support, 0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _blur_matrix(size: int, sigma: float) -> np.ndarray:
+    radius = int(_TRUNCATE * sigma + 0.5)
+    offsets = np.arange(-radius, radius + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel /= kernel.sum()
+    # Positions outside fold back: ... 1 0 | 0 1 2 ... size-1 | size-1 size-2 ...
+    sources = (np.arange(size)[:, None] + offsets) % (2 * size)
+    sources = np.minimum(sources, 2 * size - 1 - sources)
+    matrix = np.zeros((size, size))
+    np.add.at(matrix, (np.arange(size)[:, None], sources), kernel)
+    return matrix
