@@ -72,8 +72,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _batch_statistics(self, inputs, positions, moving_mean, moving_variance):
         axes = list(range(len(inputs.shape) - 1))
-        if positions is None and not self.synchronized:
-            return tf.nn.moments(inputs, axes)
+        if positions is None and not self.synchronized and len(inputs.shape) == 4:
+            return tf.nn.moments(inputs, axes)  # a map is never empty, rows may be
         if positions is None:
             count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], inputs.dtype)
             chosen = inputs
@@ -102,8 +102,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _update_moving_statistics(self, mean, variance):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            batch = tf.cast(batch, moving.dtype)
-            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+            # This form leaves the moving statistics unmoved to the bit where there was no position.
+            moving.assign_add((tf.cast(batch, moving.dtype) - moving) * (1.0 - self.momentum))
 
     def _fused(self, inputs, uses_batch):
         """One kernel: on a CPU Grappler merges it into the convolution before it."""
