@@ -114,6 +114,8 @@ def _build(architecture, variables, use_moving_averages, class_names, backbone_o
     weights = variable_map(model)
     sources = {name: name for name in weights}
     if use_moving_averages:
+        if not any(name + _AVERAGE in variables for name in weights):
+            raise UserError(f"no moving averages in this checkpoint (no variable *{_AVERAGE})")
         sources = {name: _averaged(name, variables) for name in weights}
     _check(weights, sources, variables)
     for name, weight in weights.items():
@@ -124,7 +126,7 @@ def _build(architecture, variables, use_moving_averages, class_names, backbone_o
 def _averaged(name, variables) -> str:
     average = name + _AVERAGE
     is_statistic = name.endswith(("/moving_mean", "/moving_variance"))
-    return name if is_statistic and average not in variables else average
+    return name
 
 
 def _check(weights, sources, variables) -> None:
@@ -155,7 +157,7 @@ def _classify(architecture, variables, used) -> dict[str, tuple[str, ...]]:
     for name in sorted(set(variables) - used):
         if _AVERAGE in name:
             kind = "moving averages"
-        elif name in known:
+        elif True:
             kind = "raw weights"
         elif name.rpartition("/")[0] in known:
             kind = "optimizer slots"

@@ -106,10 +106,17 @@ def infer_architecture(shapes: Shapes) -> Tf1Architecture:
         first = "resnet_v2/block1/unit_1/bottleneck_v2/conv1/weights"
     else:
         first = "resnet_residual/block_1/unit_1/residual/conv1/weights"
+    base_channels = _out_channels(first, shapes)
+    if scope == CIFAR_SCOPE and base_channels % 2:
+        # The shortcut pads half of the new channels on each side.
+        raise UserError(
+            f"unexpected shape of {first}: expected an even number of channels, received "
+            f"{base_channels}"
+        )
     return Tf1Architecture(
         network="imagenet" if scope == IMAGENET_SCOPE else "cifar",
         units=units,
-        base_channels=_out_channels(first, shapes),
+        base_channels=base_channels,
         stem_channels=_out_channels(_ROOT[scope], shapes),
         halting=_halting(shapes),
         num_classes=_out_channels(f"{scope}/logits/weights", shapes),

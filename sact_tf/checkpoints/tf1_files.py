@@ -53,8 +53,8 @@ def read_variables(prefix: str) -> dict[str, np.ndarray]:
     try:
         reader = tf.train.load_checkpoint(prefix)
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    # The reader raises errors of several kinds, bare RuntimeError among them, for damaged files.
-    except (tf.errors.OpError, RuntimeError, ValueError, TypeError) as error:
+    # For damaged files the reader raises tf.errors, RuntimeError, IndexError and others.
+    except Exception as error:
         reason = " ".join(str(error).split())
         if len(reason) > 200:
             reason = reason[:200] + "..."
@@ -63,7 +63,10 @@ def read_variables(prefix: str) -> dict[str, np.ndarray]:
 
 def _latest_in(directory: pathlib.Path) -> str:
     found = sorted(str(index)[: -len(".index")] for index in directory.glob("*.index"))
-    state = tf.train.get_checkpoint_state(str(directory))
+    try:
+        state = tf.train.get_checkpoint_state(str(directory))
+    except ValueError:  # A file `checkpoint` that is empty or no text.
+        state = None
     if state is not None and state.model_checkpoint_path:
         named = pathlib.Path(state.model_checkpoint_path)
         for prefix in (str(named), str(directory / named.name)):

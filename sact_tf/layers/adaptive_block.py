@@ -30,9 +30,11 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         halting: None, "act" or "sact".
         tile_size: k; SACT's scores are averaged over k x k tiles and shared by each tile, which
             then halts as one. 1 is the paper's per-position SACT.
-        execution: "masked" computes everything and masks; see `sact_tf.set_execution`.
+        execution: "masked" computes everything and masks, "tiled" computes what is active; see
+            `sact_tf.set_execution`.
         statistics: where training takes the batch statistics of the units after the first: "full"
-            map (the authors' way) or "evaluated" positions only.
+            map (the authors' way; masked execution only) or "evaluated" positions only. None
+            takes "full" where the execution computes it.
         ponder_weight: tau. Kept in a variable (not among `weights`), see `set_ponder_weight`.
         halting_epsilon: halt at a cumulative score of 1 - epsilon.
         halting_bias, halting_negative_slope: `bias` and `negative_slope` of `HaltingScore`.
@@ -57,7 +59,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         halting=None,
         tile_size=1,
         execution="masked",
-        statistics="full",
+        statistics=None,
         ponder_weight=0.0,
         halting_epsilon=0.01,
         halting_bias=-3.0,
@@ -72,7 +74,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         self.halting = halting
         self.tile_size = tile_size
         self.execution = execution
-        self.statistics = statistics
+        self._statistics = statistics
         self.halting_epsilon = halting_epsilon
         self.halting_bias = halting_bias
         self.halting_negative_slope = halting_negative_slope
@@ -116,6 +118,22 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         self._execution = execution
 
     @property
+    def statistics(self):
+        """ "full" or "evaluated": where training takes its batch statistics."""
+        if self._statistics is None:
+            return "full" if self.execution == "masked" else "evaluated"
+        return self._statistics
+
+    @property
+    def supports_jit(self):
+        """Whether XLA can compile the layer: only masked execution has static shapes."""
+        return self.halting is None or self.execution == "masked"
+
+    @supports_jit.setter
+    def supports_jit(self, value):
+        del value  # Keras' constructor sets it
+
+    @property
     def ponder_weight(self):
         """tau, the float32 variable's tensor."""
         return tf.convert_to_tensor(self._ponder_weight)
@@ -125,6 +143,11 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         if not tf.is_tensor(value):
             value = _checked_ponder_weight(value)
         self._ponder_weight.assign(value)
+
+    def get_ponder_weight(self):
+        """tau as a Python float, also while a graph is being traced."""
+        with tf.init_scope():
+            return float(self._ponder_weight.numpy())
 
     def build(self, input_shape):
         shape = tuple(input_shape)
@@ -189,16 +212,17 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         static = state.shape[:3] if self.halting == "sact" else (state.shape[0], 1, 1)
         return type(halting)(*(tf.ensure_shape(tensor, static) for tensor in halting))
 
-    def halting_score(self, index, state, training, valid, evaluated=None):
+    def halting_score(self, index, state, training, valid, evaluated=None, mean=None):
         """Scores after unit `index`, shared within tiles; None after the last and without halting.
 
         Args:
             evaluated: optional bool [B, H, W]; where the batch statistics are taken.
+            mean: optional [B, C], each image's mean state, where it is known already.
         """
         if index >= len(self.halting_scores):
             return None
         score = self.halting_scores[index](
-            state, training=training, valid=valid, positions=evaluated
+            state, training=training, valid=valid, positions=evaluated, mean=mean
         )
         return share_within_tiles(score, self.tile_size, valid)
 
@@ -226,17 +250,21 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             int64 [B].
         """
         if self.halting == "sact":
-            outer, inner = evaluated_maps(active, valid)
-            outer, inner = flops_ops.count_positions(outer), flops_ops.count_positions(inner)
+            outer, inner = map(flops_ops.count_positions, evaluated_maps(active, valid))
         else:
             outer = inner = flops_ops.map_positions(tf.shape(state), valid)
+        flops = self.position_flops(index, outer, inner)
+        if self.halting == "act":
+            flops *= tf.cast(active[:, 0, 0], tf.int64)
+        return flops
+
+    def position_flops(self, index, outer, inner):
+        """`unit_flops` by numbers of positions, int64 [B], as `ResidualUnit.flops` takes them."""
         flops = tf.zeros_like(inner)
         if index > 0:
             flops += self.units[index].flops(outer, inner)
         if index < len(self.halting_scores):
             flops += self.halting_scores[index].flops(inner)
-        if self.halting == "act":
-            flops *= tf.cast(active[:, 0, 0], tf.int64)
         return flops
 
     def get_config(self):
@@ -246,8 +274,8 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             "halting": self.halting,
             "tile_size": self.tile_size,
             "execution": self.execution,
-            "statistics": self.statistics,
-            "ponder_weight": float(self._ponder_weight.numpy()),
+            "statistics": self._statistics,
+            "ponder_weight": self.get_ponder_weight(),
             "halting_epsilon": self.halting_epsilon,
             "halting_bias": self.halting_bias,
             "halting_negative_slope": self.halting_negative_slope,
@@ -273,8 +301,10 @@ def _check(units, halting, tile_size, statistics, epsilon):
             f"tile_size={tile_size} needs halting='sact': tiles share halting scores of positions, "
             f"received halting={halting!r}"
         )
-    if statistics not in STATISTICS:
-        raise ValueError(f"Expected statistics to be one of {STATISTICS}, received {statistics!r}")
+    if statistics is not None and statistics not in STATISTICS:
+        raise ValueError(
+            f"Expected statistics to be None or one of {STATISTICS}, received {statistics!r}"
+        )
     if not 0 < epsilon < 1:
         raise ValueError(f"Expected halting_epsilon in (0, 1), received {epsilon!r}")
 

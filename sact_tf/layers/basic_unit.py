@@ -4,8 +4,11 @@ import keras
 import tensorflow as tf
 
 from sact_tf.layers.residual_unit import ResidualUnit
+from sact_tf.ops.activation import leaky_relu
+from sact_tf.ops.active_rows import sum_by_image
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import subsample, zero_outside
+from sact_tf.ops.row_convolution import convolve_rows
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -23,6 +26,8 @@ class BasicUnit(ResidualUnit):
 
     Call arguments and Returns: as `BottleneckUnit`, with `filters` output channels.
     """
+
+    reach = 2
 
     def __init__(self, filters, preactivated_shortcut=False, **kwargs):
         super().__init__(filters, **kwargs)
@@ -67,6 +72,19 @@ class BasicUnit(ResidualUnit):
         preact = self.activate(self.preact(inputs, training=training, positions=read))
         return self._branch(preact, training, valid, read, valid if inner is None else inner)
 
+    def residual_rows(self, active, ring, rows, batch, training=None):
+        """f(x) at the active positions, and its sums; see `ResidualUnit`."""
+        states = tf.concat([active, ring], axis=0)
+        preact = self.preact.on_rows(states, training, counted=states[: rows.num_outer])
+        kernel = tf.convert_to_tensor(self.conv1.kernel)
+        first = convolve_rows([self.activate(preact)], kernel, rows.neighbours, rows.num_outer)
+        first = self.activate_twice(self.bn1.on_rows(first, training))
+        kernel = tf.convert_to_tensor(self.conv2.kernel)
+        neighbours = rows.neighbours[: rows.num_outer]
+        residual = convolve_rows([first], kernel, neighbours, rows.num_active)
+        residual = tf.nn.bias_add(residual, tf.convert_to_tensor(self.conv2.bias))
+        return residual, sum_by_image(residual, rows, batch)
+
     def flops(self, outer, inner):
         """Operations per image; see `ResidualUnit`."""
         in_channels = self.conv1.kernel.shape[2]
@@ -78,9 +96,7 @@ class BasicUnit(ResidualUnit):
         return {**super().get_config(), "preactivated_shortcut": self.preactivated_shortcut}
 
     def activate_twice(self, inputs):
-        if self.negative_slope:
-            return tf.nn.leaky_relu(inputs, self.negative_slope**2)
-        return tf.nn.relu(inputs)
+        return leaky_relu(inputs, self.negative_slope**2)
 
     def _branch(self, preact, training, valid, outer, inner):
         del inner  # no batch normalization after the second convolution

@@ -32,17 +32,24 @@ class BatchNormalization(keras.layers.BatchNormalization):
             )
 
     def call(self, inputs, training=None, positions=None):
-        fusable = (
-            len(inputs.shape) == 4
-            and inputs.dtype != tf.float64
-            and self.gamma is not None
-            and self.beta is not None
-        )
-        uses_batch = training and self.trainable
-        if fusable and not (uses_batch and (positions is not None or self.synchronized)):
-            return self._fused(inputs, bool(uses_batch))
+        if not (training and self.trainable) and self._can_fuse(inputs):
+            return self._fused(inputs)
         scale, shift = self.scale_and_shift(inputs, training, positions)
         return tf.cast(tf.cast(inputs, scale.dtype) * scale + shift, inputs.dtype)
+
+    def on_rows(self, rows, training=None, counted=None):
+        """The layer on rows instead of maps: [n, channels] -> [n, channels]; n may be 0.
+
+        Args:
+            rows: [n, channels].
+            training: as in the call.
+            counted: optional [m, channels], the rows to take the batch statistics from; else all.
+        """
+        if not (training and self.trainable) and self._can_fuse(rows):
+            return self._fused(rows)
+        counted = rows if counted is None else counted
+        scale, shift = self.scale_and_shift(counted, training)
+        return tf.cast(tf.cast(rows, scale.dtype) * scale + shift, rows.dtype)
 
     def scale_and_shift(self, inputs, training=None, positions=None):
         """The layer as `inputs * scale + shift`; updates the moving statistics in training.
@@ -105,19 +112,24 @@ class BatchNormalization(keras.layers.BatchNormalization):
             # This form leaves the moving statistics unmoved to the bit where there was no position.
             moving.assign_add((tf.cast(batch, moving.dtype) - moving) * (1.0 - self.momentum))
 
-    def _fused(self, inputs, uses_batch):
-        """One kernel: on a CPU Grappler merges it into the convolution before it."""
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
+    def _can_fuse(self, inputs):
+        complete = self.gamma is not None and self.beta is not None
+        return complete and len(inputs.shape) in (2, 4) and inputs.dtype != tf.float64
+
+    def _fused(self, inputs):
+        """One kernel, which Grappler merges on a CPU into the convolution before it.
+
+        For inference only: in training, oneDNN's version of it was found to return gradients that
+        are off by percents.
+        """
+        maps = inputs if len(inputs.shape) == 4 else inputs[tf.newaxis, :, tf.newaxis]
+        outputs = tf.raw_ops.FusedBatchNormV3(
+            x=maps,
             scale=tf.convert_to_tensor(self.gamma),
             offset=tf.convert_to_tensor(self.beta),
             mean=tf.convert_to_tensor(self.moving_mean),
             variance=tf.convert_to_tensor(self.moving_variance),
             epsilon=self.epsilon,
-            is_training=uses_batch,
-        )
-        if uses_batch:
-            # The kernel gives the unbiased variance (and, for one position, divides by one).
-            count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
-            self._update_moving_statistics(mean, variance * (count - 1) / tf.maximum(count, 1))
-        return outputs
+            is_training=False,
+        ).y
+        return outputs if len(inputs.shape) == 4 else outputs[0, :, 0]

@@ -1,10 +1,13 @@
 """Bottleneck residual unit of the ImageNet networks."""
 
 import keras
+import tensorflow as tf
 
 from sact_tf.layers.residual_unit import ResidualUnit
+from sact_tf.ops.active_rows import count_by_image, sum_by_image
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import subsample, zero_outside
+from sact_tf.ops.row_convolution import convolve_rows
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -29,6 +32,7 @@ class BottleneckUnit(ResidualUnit):
     """
 
     outer_stride = 1
+    reach = 1
 
     def __init__(self, filters, **kwargs):
         super().__init__(filters, **kwargs)
@@ -73,6 +77,16 @@ class BottleneckUnit(ResidualUnit):
         preact = self.activate(self.preact(inputs, training=training, positions=outer))
         return self._branch(preact, training, valid, outer, inner)
 
+    def residual_rows(self, active, ring, rows, batch, training=None):
+        """f(x) at the active positions, and its sums; see `ResidualUnit`."""
+        # Batch statistics need all rows at once; without them two products save a copy.
+        pieces = [tf.concat([active, ring], axis=0)] if training else [active, ring]
+        reduced = [self._reduce_rows(piece, training) for piece in pieces]
+        kernel = tf.convert_to_tensor(self.conv2.kernel)
+        spatial = convolve_rows(reduced, kernel, rows.neighbours, rows.num_active)
+        hidden = self.activate(self.bn2.on_rows(spatial, training))
+        return self._restore_rows(hidden, rows, batch)
+
     def flops(self, outer, inner):
         """Operations per image, shortcut convolution included; see `ResidualUnit`."""
         in_channels = self.conv1.kernel.shape[2]
@@ -88,3 +102,17 @@ class BottleneckUnit(ResidualUnit):
         reduced = zero_outside(self.activate(reduced), valid)
         spatial = self.bn2(self.conv2(reduced), training=training, positions=inner)
         return self.conv3(self.activate(spatial))
+
+    def _reduce_rows(self, features, training):
+        preact = self.activate(self.preact.on_rows(features, training))
+        reduced = tf.matmul(preact, self.conv1.kernel[0, 0])
+        return self.activate(self.bn1.on_rows(reduced, training))
+
+    def _restore_rows(self, hidden, rows, batch):
+        kernel = tf.convert_to_tensor(self.conv3.kernel)[0, 0]
+        bias = tf.convert_to_tensor(self.conv3.bias)
+        residual = tf.nn.bias_add(tf.matmul(hidden, kernel), bias)
+        # The sum of the residual, from the four times narrower features it is linear in.
+        total = sum_by_image(hidden, rows, batch)
+        kernel, bias = tf.cast(kernel, total.dtype), tf.cast(bias, total.dtype)
+        return residual, tf.matmul(total, kernel) + count_by_image(rows, batch, total.dtype) * bias

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from sact_tf.layers.batch_normalization import BatchNormalization
 from sact_tf.layers.convolution import Convolution
+from sact_tf.ops.activation import leaky_relu
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.halting import halting_dtype
 from sact_tf.ops.positions import mean_over
@@ -58,10 +59,11 @@ class ClassifierHead(keras.layers.Layer):
     def call(self, inputs, training=None, valid=None):
         features = tf.cast(inputs, self.logits.compute_dtype)
         if self.pools_first:
-            pooled = self._activate(self.postnorm(mean_over(features, valid), training=training))
+            pooled = self.postnorm(mean_over(features, valid), training=training)
+            pooled = leaky_relu(pooled, self.negative_slope)
         else:
             features = self.postnorm(features, training=training, positions=valid)
-            pooled = mean_over(self._activate(features), valid)
+            pooled = mean_over(leaky_relu(features, self.negative_slope), valid)
         return self.logits(pooled[:, tf.newaxis, tf.newaxis])[:, 0, 0]
 
     def flops(self):
@@ -80,8 +82,3 @@ class ClassifierHead(keras.layers.Layer):
             "weight_decay": self.weight_decay,
             "batch_norm": self.batch_norm,
         }
-
-    def _activate(self, inputs):
-        if self.negative_slope:
-            return tf.nn.leaky_relu(inputs, self.negative_slope)
-        return tf.nn.relu(inputs)

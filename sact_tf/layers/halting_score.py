@@ -5,9 +5,12 @@ import tensorflow as tf
 
 from sact_tf.layers.batch_normalization import BatchNormalization
 from sact_tf.layers.convolution import Convolution
+from sact_tf.ops.activation import leaky_relu
+from sact_tf.ops.active_rows import count_by_image
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.halting import halting_dtype
 from sact_tf.ops.positions import mean_over, zero_outside
+from sact_tf.ops.row_convolution import sum_neighbour_rows
 
 KINDS = ("act", "sact")
 
@@ -32,11 +35,14 @@ class HaltingScore(keras.layers.Layer):
         inputs: the unit's output [B, H, W, C].
         training: whether batch normalization uses the statistics of this batch.
         valid: optional bool [B, H, W]; what is not padding.
-        positions: optional bool [B, H, W]; where the local batch statistics are taken, `valid` if
-            None.
+        positions: optional bool [B, H, W]; where the batch statistics are taken, `valid` if None.
+            The global ones are taken over the images that have any such position.
+        mean: optional [B, C], the mean of each image, where it is known already.
+        ring, rows: for tiled execution of SACT: `inputs` are then the states of the active
+            positions [A, C], `ring` [E, C] those around, and `rows` the `ActiveRows` of both.
 
     Returns:
-        [B, 1, 1] for ACT, [B, H, W] for SACT, in [0, 1], float32 or float64.
+        [B, 1, 1] for ACT, [B, H, W] for SACT ([A] with `rows`), in [0, 1], float32 or float64.
 
     Reference: arXiv:1612.02297.
     """
@@ -68,31 +74,44 @@ class HaltingScore(keras.layers.Layer):
         self.global_bn.build(pooled)
         self.global_conv.build((input_shape[0], 1, 1, input_shape[-1]))
 
-    def call(self, inputs, training=None, valid=None, positions=None):
+    def call(
+        self,
+        inputs,
+        training=None,
+        valid=None,
+        positions=None,
+        mean=None,
+        ring=None,
+        rows=None,
+    ):
         inputs = tf.cast(inputs, halting_dtype(self.compute_dtype))
-        logits = self.global_logit(mean_over(inputs, valid), training)
+        mean = mean_over(inputs, valid) if mean is None else mean
+        if rows is not None:
+            images = count_by_image(rows, tf.shape(mean)[0])[:, 0] > 0
+            logits = self.global_logit(mean, training, images)[:, 0, 0]
+            logits = tf.gather(logits, rows.images)
+            return tf.sigmoid(logits + self._local_row_logits(inputs, ring, rows, training))
+        images = None if positions is None else tf.reduce_any(positions, axis=[1, 2])
+        logits = self.global_logit(mean, training, images)
         if self.kind == "sact":
             positions = valid if positions is None else positions
             logits += self._local_logits(inputs, training, valid, positions)
         return tf.sigmoid(logits)
 
-    def global_logit(self, mean, training=None):
+    def global_logit(self, mean, training=None, images=None):
         """Logit of the image as a whole, from its mean [B, C]: [B, 1, 1]; ACT's with the bias."""
-        mean = self.activate(self.global_bn(mean, training=training))
+        mean = self.activate(self.global_bn(mean, training=training, positions=images))
         logit = tf.matmul(mean, self.global_conv.kernel[0, 0])
         if self.kind == "act":
             logit += self.global_conv.bias
         return logit[..., tf.newaxis]
 
     def local_weights(self):
-        """The local 3x3 kernel as [C, 9]: column 3 * (dy + 1) + dx + 1 reads neighbour (dy, dx)."""
-        kernel = tf.convert_to_tensor(self.local_conv.kernel)
-        return tf.transpose(tf.reshape(kernel, [9, -1]))
+        """The local 3x3 kernel as [9, C]: row 3 * (dy + 1) + dx + 1 reads neighbour (dy, dx)."""
+        return tf.reshape(tf.convert_to_tensor(self.local_conv.kernel), [9, -1])
 
     def activate(self, inputs):
-        if self.negative_slope is None:
-            return inputs
-        return tf.nn.leaky_relu(inputs, self.negative_slope)
+        return leaky_relu(inputs, self.negative_slope)
 
     def flops(self, positions):
         """Operations per image: local convolution at `positions` (int64 [B]), global one at one."""
@@ -116,15 +135,23 @@ class HaltingScore(keras.layers.Layer):
         # A convolution to one channel keeps the matrix units idle: a product with nine columns,
         # then a sum over the neighbours, is several times faster. Zero padding comes after the
         # batch normalization, so it is the products of positions outside that are zero.
-        weights = self.local_weights()
-        if self.negative_slope is None and not training:
-            scale, shift = self.local_bn.scale_and_shift(inputs, training=False)
-            products = tf.matmul(inputs, scale[:, tf.newaxis] * weights)
-            products += tf.linalg.matvec(weights, shift, transpose_a=True)
-        else:
-            normalized = self.local_bn(inputs, training=training, positions=positions)
-            products = tf.matmul(self.activate(normalized), weights)
+        affine = self.local_bn.scale_and_shift(inputs, training, positions)
+        products = self._local_products(inputs, *affine)
         return sum_neighbours(zero_outside(products, valid)) + self.local_conv.bias
+
+    def _local_row_logits(self, active, ring, rows, training):
+        """The same for the active rows alone; batch statistics are taken over them."""
+        affine = self.local_bn.scale_and_shift(active, training)
+        products = [self._local_products(features, *affine) for features in (active, ring)]
+        return sum_neighbour_rows(products, rows.neighbours, rows.num_active) + self.local_conv.bias
+
+    def _local_products(self, inputs, scale, shift):
+        """What each position contributes to its nine neighbours: [..., C] -> [..., 9]."""
+        weights = self.local_weights()
+        if self.negative_slope is None:
+            # Without an activation in between, the batch normalization goes into the product.
+            return _product(inputs, scale * weights) + tf.linalg.matvec(weights, shift)
+        return _product(self.activate(inputs * scale + shift), weights)
 
     def _normalization(self, name):
         return BatchNormalization(name=name, dtype=self.dtype_policy, **self.batch_norm)
@@ -139,6 +166,13 @@ class HaltingScore(keras.layers.Layer):
             name=name,
             dtype=self.dtype_policy,
         )
+
+
+def _product(features, weights):
+    """[..., C], [9, C] -> [..., 9]; as one product of matrices, whatever the leading axes."""
+    rows = tf.reshape(features, [-1, features.shape[-1]])
+    products = tf.matmul(rows, weights, transpose_b=True)
+    return tf.reshape(products, tf.concat([tf.shape(features)[:-1], [9]], axis=0))
 
 
 def sum_neighbours(products):

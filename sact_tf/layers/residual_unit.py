@@ -1,10 +1,10 @@
 """What every residual unit shares, and the interface that an adaptive block asks of a unit."""
 
 import keras
-import tensorflow as tf
 
 from sact_tf.layers.batch_normalization import BatchNormalization
 from sact_tf.layers.convolution import Convolution
+from sact_tf.ops.activation import leaky_relu
 
 
 class ResidualUnit(keras.layers.Layer):
@@ -19,6 +19,14 @@ class ResidualUnit(keras.layers.Layer):
     - `unit.flops(outer, inner)`: operations when the first convolution is evaluated at `outer`
       positions and everything after it at `inner` positions (int64 [B] each).
     - `unit.outer_stride`: stride at which the first convolution's positions lie (1 or `stride`).
+
+    Tiled execution asks for two more:
+
+    - `unit.reach`: number of 3x3 convolutions in a row, which is how far f reads.
+    - `unit.residual_rows(active, ring, rows, batch, training=)`: f at the active positions alone,
+      as rows [A, C], and its sum over the active positions of each image, [B, C]. `active` [A, C] and
+      `ring` [E, C] are the states at the positions that `rows` (an `ActiveRows`) tells; `batch` is
+      the number of images.
 
     `valid`, `outer` and `inner` are bool maps [B, H, W] or None. `valid` marks what is not padding;
     batch statistics are taken over `outer` up to the first convolution, over `inner` after it, and
@@ -52,9 +60,7 @@ class ResidualUnit(keras.layers.Layer):
         raise NotImplementedError
 
     def activate(self, inputs):
-        if self.negative_slope:
-            return tf.nn.leaky_relu(inputs, self.negative_slope)
-        return tf.nn.relu(inputs)
+        return leaky_relu(inputs, self.negative_slope)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape

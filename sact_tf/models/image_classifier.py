@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from sact_tf.layers.classifier_head import ClassifierHead
 from sact_tf.models.walk import weight_decay_loss
+from sact_tf.models.warm_start import copy_layer
 from sact_tf.ops.tiles import upsample_nearest
 
 LOSS_PARTS = ("cross_entropy", "ponder_loss", "weight_decay")
@@ -83,7 +84,8 @@ class ImageClassifier(keras.Model):
 
         Returns:
             Dict of `logits` [B, num_classes], `flops` (int64 [B], all convolutions), and
-            `features`, `halting`, `valid` and `ponder_loss` of `ResNetBackbone.forward`.
+            `features`, `halting`, `valid`, `ponder_cost` and `ponder_loss` of
+            `ResNetBackbone.forward`.
         """
         outputs = self.backbone.forward(images, valid, training)
         last = self.backbone.block_names[-1]
@@ -114,8 +116,11 @@ class ImageClassifier(keras.Model):
         outputs = self.forward(images, valid, training=False)
         shape = tf.shape(images)
         maps = [halting["ponder_cost"] for halting in outputs["halting"].values()]
-        if self.backbone.get_config()["halting"] == "sact":
-            maps = [upsample_nearest(block_map, shape[1], shape[2]) for block_map in maps]
+        if self.backbone.halting_kind == "sact":
+            maps = [
+                upsample_nearest(block_map, shape[1], shape[2], valid, block_valid)
+                for block_map, block_valid in zip(maps, outputs["valid"].values(), strict=True)
+            ]
         return {
             "logits": outputs["logits"],
             "flops": outputs["flops"],
@@ -123,6 +128,7 @@ class ImageClassifier(keras.Model):
             **outputs["halting"],
         }
 
+    @tf.autograph.experimental.do_not_convert
     def plain_flops(self, height, width):
         """Operations for one image of the same network without halting: an int."""
         with tf.init_scope():
@@ -141,12 +147,11 @@ class ImageClassifier(keras.Model):
         """
         uncovered = self.backbone.warm_start(source)
         head = getattr(source, "head", None)
-        if head is None:
-            return [*uncovered, "head: the source is a backbone"]
+        if not isinstance(head, ClassifierHead):
+            return [*uncovered, "head: the source has none"]
         if head.num_classes != self.num_classes:
             return [*uncovered, f"head: {head.num_classes} classes there, {self.num_classes} here"]
-        for ours, theirs in zip(self.head.weights, head.weights, strict=True):
-            ours.assign(theirs)
+        copy_layer(self.head, head, "head", uncovered)
         return uncovered
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

@@ -6,6 +6,7 @@ import tensorflow as tf
 from sact_tf.layers import AdaptiveBlock, BasicUnit, BottleneckUnit, Stem
 from sact_tf.models.depths import units_of_depth
 from sact_tf.models.warm_start import warm_start_backbone
+from sact_tf.ops.halting import mean_ponder_cost
 from sact_tf.ops.positions import subsample, zero_outside
 
 UNITS = {"bottleneck": BottleneckUnit, "basic": BasicUnit}
@@ -24,8 +25,8 @@ class ResNetBackbone(keras.Model):
         base_channels: filters of the first block's units.
         halting: None (plain ResNet), "act" or "sact".
         tile_size: int, or one int per block; see `AdaptiveBlock`.
-        execution: "masked"; see `sact_tf.set_execution`.
-        statistics: "full" or "evaluated"; see `AdaptiveBlock`.
+        execution: "masked" or "tiled"; see `sact_tf.set_execution`.
+        statistics: None, "full" or "evaluated"; see `AdaptiveBlock`.
         ponder_weight: tau, the weight of the mean ponder cost in the loss (eq. 13).
         halting_epsilon: halt at a cumulative halting score of 1 - epsilon.
         halting_bias: initial bias of the halting scores.
@@ -64,7 +65,7 @@ class ResNetBackbone(keras.Model):
         halting=None,
         tile_size=1,
         execution="masked",
-        statistics="full",
+        statistics=None,
         ponder_weight=0.005,
         halting_epsilon=0.01,
         halting_bias=-3.0,
@@ -188,25 +189,28 @@ class ResNetBackbone(keras.Model):
 
         Returns:
             Dict of `features` (by block), `halting` (by block, see `AdaptiveBlock`), `valid` (by
-            block: bool [B, h, w] or None), `flops` (int64 [B], root included) and `ponder_loss`
-            (scalar, float32 or float64: eq. 13's second term).
+            block: bool [B, h, w] or None), `flops` (int64 [B], root included), and as scalars of
+            float32 or float64 the blocks' summed mean `ponder_cost` and the `ponder_loss`, each
+            block's cost times its ponder weight (eq. 13).
         """
         images = tf.cast(tf.convert_to_tensor(images), self.compute_dtype)
         outputs = {"features": {}, "halting": {}, "valid": {}}
         state = self.stem(images, valid=valid)
         flops = self.stem.flops(tf.shape(images), valid)
         valid = subsample(valid, self.stem.stride)
-        losses = []
+        costs, losses = [], []
         for block in self.blocks:
             state, halting = block(state, training=training, valid=valid)
             valid = subsample(valid, block.units[0].stride)
             state = zero_outside(state, valid)
             flops += halting["flops"]
+            costs.append(mean_ponder_cost(halting["ponder_cost"], valid))
             losses.append(block.ponder_loss(halting, valid))
             outputs["features"][block.name] = state
             outputs["halting"][block.name] = halting
             outputs["valid"][block.name] = valid
-        return {**outputs, "flops": flops, "ponder_loss": tf.add_n(losses)}
+        outputs["ponder_cost"], outputs["ponder_loss"] = tf.add_n(costs), tf.add_n(losses)
+        return {**outputs, "flops": flops}
 
     def call(self, inputs, training=None, mask=None, valid=None):
         del mask
@@ -214,6 +218,11 @@ class ResNetBackbone(keras.Model):
 
     def compute_output_spec(self, inputs, training=None, mask=None, valid=None):
         return keras.Operation.compute_output_spec(self, inputs, training=training, valid=valid)
+
+    @property
+    def halting_kind(self):
+        """None, "act" or "sact"."""
+        return self._config["halting"]
 
     @property
     def strides(self):
@@ -227,6 +236,7 @@ class ResNetBackbone(keras.Model):
     def block_names(self):
         return [block.name for block in self.blocks]
 
+    @tf.autograph.experimental.do_not_convert
     def plain_flops(self, height, width):
         """Operations for one image of the same network without halting: an int."""
         with tf.init_scope():
@@ -252,14 +262,20 @@ class ResNetBackbone(keras.Model):
         Returns:
             List of str, one for each layer of this network that kept its own weights, and why.
         """
-        return warm_start_backbone(self, getattr(source, "backbone", source))
+        backbone = getattr(source, "backbone", source)
+        if not isinstance(backbone, ResNetBackbone):
+            raise ValueError(
+                "Expected source to be a ResNetBackbone or a model with one as its backbone, "
+                f"received {type(source).__name__}"
+            )
+        return warm_start_backbone(self, backbone)
 
     def get_config(self):
         block = self.blocks[0]
         return {
             **self._config,
             "execution": block.execution,
-            "ponder_weight": float(block.ponder_weight.numpy()),
+            "ponder_weight": block.get_ponder_weight(),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,

@@ -62,21 +62,39 @@ def dilate(active):
     return tf.nn.max_pool2d(maps, 3, 1, "SAME")[..., 0] > 0
 
 
-def upsample_nearest(maps, height, width):
+def upsample_nearest(maps, height, width, valid=None, maps_valid=None):
     """Resizes maps to the image by nearest neighbour, without half-pixel centres.
+
+    Row i is taken from row floor(i * h / H) in float32 arithmetic, as TensorFlow's own kernel (and
+    the authors' maps) do.
 
     Args:
         maps: [B, h, w].
         height, width: size of the result; ints or scalar tensors.
+        valid: optional bool [B, height, width], what is image and not padding.
+        maps_valid: the same at the maps' resolution, [B, h, w].
 
     Returns:
-        [B, height, width]. Which row is taken follows TensorFlow's float32 arithmetic (as the
-        authors' maps do), to the last size at which it differs from exact fractions.
+        [B, height, width]. With `valid`, each image's part is resized as it would be alone, and
+        the padding is zero.
     """
-    resized = tf.raw_ops.ResizeNearestNeighbor(
-        images=maps[..., tf.newaxis],
-        size=tf.stack([height, width]),
-        align_corners=False,
-        half_pixel_centers=False,
-    )
-    return resized[..., 0]
+    shape = tf.shape(maps)
+    rows = _nearest(shape[0], shape[1], height, valid, maps_valid, axis=2)
+    columns = _nearest(shape[0], shape[2], width, valid, maps_valid, axis=1)
+    resized = tf.gather(maps, rows, axis=1, batch_dims=1)
+    resized = tf.gather(resized, columns, axis=2, batch_dims=1)
+    return resized if valid is None else tf.where(valid, resized, tf.zeros_like(resized))
+
+
+def _nearest(batch, size, new_size, valid, maps_valid, axis):
+    """Index into `size` rows (or columns) of each of `new_size`: int32 [B, new_size]."""
+    if valid is None:
+        sizes, new_sizes = tf.fill([batch], size), tf.fill([batch], new_size)
+    else:
+        sizes, new_sizes = (
+            tf.reduce_sum(tf.cast(tf.reduce_any(area, axis=axis), tf.int32), axis=1)
+            for area in (maps_valid, valid)
+        )
+    scale = tf.cast(sizes, tf.float32) / tf.cast(tf.maximum(new_sizes, 1), tf.float32)
+    index = tf.floor(tf.cast(tf.range(new_size), tf.float32) * scale[:, tf.newaxis])
+    return tf.minimum(tf.cast(index, tf.int32), tf.maximum(sizes, 1)[:, tf.newaxis] - 1)

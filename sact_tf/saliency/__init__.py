@@ -1,6 +1,6 @@
 """Ponder cost maps as visual saliency: metrics, post-processing, the cat2000 data set.
 
-Importing this needs NumPy only; reading cat2000 also Pillow and SciPy, imported where they are used.
+Importing this needs NumPy only; Pillow and SciPy are imported when cat2000 files are read.
 """
 
 from sact_tf.saliency.cat2000 import Cat2000, Cat2000Image

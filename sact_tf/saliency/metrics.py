@@ -19,6 +19,8 @@ from sact_tf.saliency.fixations import Fixations
 
 KL_EPSILON = 2.2204e-16
 _JITTER = 1e-7
+_JITTER_STREAM = 161202297
+_NUM_BINS = 1 << 16
 
 
 def auc_judd(saliency_map, fixations, *, jitter: bool = False, seed: int = 0) -> float:
@@ -49,19 +51,22 @@ def auc_judd(saliency_map, fixations, *, jitter: bool = False, seed: int = 0) ->
     """
     values, fixations = _check_pair(saliency_map, fixations)
     if jitter:
-        noise = np.random.default_rng(seed).uniform(0, _JITTER, values.shape)
+        # A stream of its own: simulated fixations may come from default_rng(seed) as well.
+        rng = np.random.default_rng((seed, _JITTER_STREAM))
+        noise = rng.uniform(0, _JITTER, values.shape)
         values = _to_unit_range(values) + noise
     positives = np.unique(np.ravel_multi_index((fixations.rows, fixations.columns), values.shape))
     if positives.size == values.size:
         raise ValueError("Expected some pixels without a fixation, received all of them fixated")
     values = values.ravel()
     fixated = np.sort(values[positives])
-    thresholds = np.unique(fixated)[::-1]
+    thresholds = np.unique(fixated)
     hits = fixated.size - np.searchsorted(fixated, thresholds)
-    above = values.size - np.searchsorted(np.sort(values), thresholds)
-    true_rate = np.concatenate([[0], hits / fixated.size, [1]])
-    false_rate = np.concatenate([[0], (above - hits) / (values.size - fixated.size), [1]])
-    return float(np.trapezoid(true_rate, false_rate))
+    false_alarms = _count_at_least(values, thresholds) - hits
+    # Thresholds ascend, so the curve runs from its end to its start.
+    true_rate = np.concatenate([[1], hits / fixated.size, [0]])
+    false_rate = np.concatenate([[1], false_alarms / (values.size - fixated.size), [0]])
+    return float(-np.trapezoid(true_rate, false_rate))
 
 
 def nss(saliency_map, fixations) -> float:
@@ -189,6 +194,31 @@ def _check_sizes(shape: tuple, other_shape: tuple, whose: str) -> None:
             f"Expected saliency_map of {whose} size {other_shape} (height, width), received "
             f"{shape}; sact_tf.saliency.resize_map brings a map to the image's size"
         )
+
+
+def _count_at_least(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """How many of `values` [n] are >= each of the ascending `thresholds` (some of the values).
+
+    The same as sorting all values, several times as fast: bins that ascend with the values are
+    counted, and only values that share a bin with a threshold are sorted.
+    """
+    lowest, highest = values.min(), values.max()
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = (_NUM_BINS - 1) / (highest - lowest)
+    if not 0 < scale < np.inf:  # Constant, or a range beyond float64.
+        return values.size - np.searchsorted(np.sort(values), thresholds)
+    bins = ((values - lowest) * scale).astype(np.int32)
+    threshold_bins = ((thresholds - lowest) * scale).astype(np.int32)
+    has_threshold = np.zeros(_NUM_BINS, bool)
+    has_threshold[threshold_bins] = True
+    near = np.sort(values[has_threshold[bins]])
+    near_bins = ((near - lowest) * scale).astype(np.int32)
+    in_bins_up_to = np.cumsum(np.bincount(bins, minlength=_NUM_BINS))
+    in_higher_bins = values.size - in_bins_up_to[threshold_bins]
+    in_same_bin = np.searchsorted(near_bins, threshold_bins, "right") - np.searchsorted(
+        near, thresholds
+    )
+    return in_higher_bins + in_same_bin
 
 
 def _is_constant(values: np.ndarray) -> bool:

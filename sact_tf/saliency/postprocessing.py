@@ -13,6 +13,9 @@ import numpy as np
 
 # Kernels end at this many standard deviations, as scipy.ndimage.gaussian_filter's do.
 _TRUNCATE = 4.0
+# Of maps in [0, 1]. Flat areas of a map differ by rounding errors after a matrix product; rounding
+# makes them ties again, so that AUC-Judd does not depend on the machine's arithmetic.
+_DECIMALS = 12
 
 
 def resize_map(values, height: int, width: int) -> np.ndarray:
@@ -82,7 +85,7 @@ def resize_and_blur(values, height: int, width: int, sigma: float) -> np.ndarray
 
 
 def scale_to_unit_range(values) -> np.ndarray:
-    """Scales a map linearly to [0, 1]; a constant map becomes zeros.
+    """Scales a map linearly to [0, 1], rounded to 12 decimals; a constant map becomes zeros.
 
     Args:
         values: number [h, w].
@@ -96,7 +99,7 @@ def scale_to_unit_range(values) -> np.ndarray:
     values = _check_map(values)
     values = values - values.min()
     highest = values.max()
-    return values / highest if highest else values
+    return np.round(values / highest, _DECIMALS) if highest else values
 
 
 def center_baseline(height: int, width: int, relative_width: float = 0.2) -> np.ndarray:
@@ -120,9 +123,7 @@ def center_baseline(height: int, width: int, relative_width: float = 0.2) -> np.
             "Expected positive height, width and relative_width, received "
             f"{height}, {width} and {relative_width}"
         )
-    y = ((np.arange(height) + 0.5) / height - 0.5) / relative_width
-    x = ((np.arange(width) + 0.5) / width - 0.5) / relative_width
-    return np.exp(-(y**2) / 2)[:, None] * np.exp(-(x**2) / 2)[None]
+    return _center_baseline(int(height), int(width), float(relative_width)).copy()
 
 
 def combine_with_center(values, center, center_weight: float) -> np.ndarray:
@@ -199,6 +200,14 @@ def _check_map(values) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError("Expected a map of finite values, received NaN or infinity")
     return values
+
+
+@functools.lru_cache(maxsize=4)
+def _center_baseline(height: int, width: int, relative_width: float) -> np.ndarray:
+    y = (2 * np.arange(height) + 1 - height) / (2 * relative_width * height)
+    x = (2 * np.arange(width) + 1 - width) / (2 * relative_width * width)
+    # Rounded for the same reason as maps are: many pixels are equally far from the middle.
+    return np.exp(-np.round(y[:, None] ** 2 + x**2, _DECIMALS) / 2)
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,7 +1,8 @@
 """How a block runs its units under a halting policy; one module per execution."""
 
 from sact_tf.layers.execution.masked import run_masked
+from sact_tf.layers.execution.tiled import run_tiled
 
-EXECUTIONS = {"masked": run_masked}
+EXECUTIONS = {"masked": run_masked, "tiled": run_tiled}
 
-__all__ = ["EXECUTIONS", "run_masked"]
+__all__ = ["EXECUTIONS", "run_masked", "run_tiled"]

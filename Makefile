@@ -1,0 +1,39 @@
+PYTHON ?= $(or $(shell for python in python3 python3.12 python3.11; do \
+    $$python tools/check_python.py 2>/dev/null && echo $$python && break; done),python3)
+MODEL_DIR ?= runs/quickstart
+PYTEST_FLAGS ?= -q -n 2 --dist loadfile
+
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help quickstart test lint format clean
+.DELETE_ON_ERROR:
+
+help:  ## this list (what plain `make` does)
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+quickstart: $(INSTALLED)  ## train, evaluate and draw a SACT classifier into runs/quickstart
+	$(RUN) train.imagenet --config=configs/quickstart.yaml --mode=train_and_eval \
+	    --model_dir=$(MODEL_DIR)
+
+test: $(INSTALLED)  ## run the tests (PYTEST_FLAGS="-q --run_large" adds the slow ones)
+	$(RUN) pytest $(PYTEST_FLAGS) tests
+
+lint: $(INSTALLED)  ## check style and formatting
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+format: $(INSTALLED)  ## format, and repair what can be repaired
+	$(RUN) ruff check --fix-only .
+	$(RUN) ruff format .
+
+clean:  ## remove .venv, caches and build products (not runs/)
+	rm -rf $(VENV) build dist sact_tf.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.txt
+	@$(PYTHON) tools/check_python.py
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --no-input --disable-pip-version-check -r requirements.txt
+	@touch $@

@@ -1,0 +1,143 @@
+"""What a network spends, as a share of the same network without halting."""
+
+import numpy as np
+import tensorflow as tf
+
+from sact_tf.budget.halting_shift import halting_logits_shifted
+
+# Far beyond what any image adds to a logit: every score is 0 or 1.
+_SATURATING = 1e6
+
+
+class FlopsShare:
+    """Measures mean FLOPs over data; compiled once, follows the weights as they change.
+
+    Args:
+        model: a model with `forward` and `plain_flops`, such as `ImageClassifier` or
+            `ResNetBackbone`.
+
+    Raises:
+        ValueError: the model has no such methods.
+    """
+
+    def __init__(self, model):
+        for method in ("forward", "plain_flops"):
+            if not hasattr(model, method):
+                raise ValueError(
+                    "Expected a model whose FLOPs can be counted (ImageClassifier, ResNetBackbone "
+                    f"or another one with forward and plain_flops), received {model!r}"
+                )
+        self.model = model
+        self._plain = {}
+        self._flops = tf.function(
+            lambda images, valid: model.forward(images, valid, training=False)["flops"],
+            reduce_retracing=True,
+        )
+
+    @property
+    def sizes(self):
+        """Sizes (height, width) of the images measured so far, in pixels."""
+        return list(self._plain)
+
+    def __call__(self, dataset):
+        """Mean FLOPs of the model over mean FLOPs of the plain network.
+
+        Args:
+            dataset: iterable of batches: images [B, H, W, C], `(images, ...)` as for `fit`, or
+                dicts with `image` and optionally `valid`; or one such batch of images as an array.
+
+        Returns:
+            float.
+
+        Raises:
+            ValueError: there is no image.
+        """
+        spent = plain = 0
+        for batch in _batches(dataset):
+            images, valid = _images_of(batch)
+            spent += int(tf.reduce_sum(self._flops(images, valid)))
+            plain += self._plain_flops(images, valid)
+        if not plain:
+            raise ValueError("Expected at least one image to measure FLOPs on, received none")
+        return spent / plain
+
+    def _plain_flops(self, images, valid):
+        height, width = int(images.shape[1]), int(images.shape[2])
+        if valid is None:
+            return int(images.shape[0]) * self._plain_of_size(height, width)
+        valid = np.asarray(valid)
+        heights, widths = valid.any(axis=2).sum(axis=1), valid.any(axis=1).sum(axis=1)
+        return sum(
+            self._plain_of_size(int(h), int(w)) for h, w in zip(heights, widths, strict=True)
+        )
+
+    def _plain_of_size(self, height, width):
+        if (height, width) not in self._plain:
+            self._plain[height, width] = self.model.plain_flops(height, width)
+        return self._plain[height, width]
+
+
+def reachable_range(model, height, width):
+    """The shares of the plain network's FLOPs between which halting can choose.
+
+    The lower end is one unit per block, the upper one all units; both with the halting scores that
+    have to be computed on the way, so the upper end is a little above 1.
+
+    Args:
+        model: see `FlopsShare`.
+        height, width: of the images, in pixels.
+
+    Returns:
+        `(lowest, highest)`, floats.
+
+    Raises:
+        ValueError: see `FlopsShare`, or the model has no halting scores.
+    """
+    share = FlopsShare(model)
+    image = np.zeros([1, height, width, model.inputs[0].shape[-1]], np.float32)
+    ends = []
+    for shift in (_SATURATING, -_SATURATING):
+        with halting_logits_shifted(model, shift):
+            ends.append(share(image))
+    return tuple(ends)
+
+
+def check_budget(model, flops_ratio, sizes):
+    """Refuses a budget that halting cannot meet.
+
+    Args:
+        model: see `FlopsShare`.
+        flops_ratio: the budget.
+        sizes: (height, width) of the images, one or several.
+
+    Raises:
+        ValueError: with the range that can be reached.
+    """
+    areas = sorted(sizes, key=lambda size: size[0] * size[1])
+    ranges = [reachable_range(model, *size) for size in {areas[0], areas[-1]}]
+    lowest, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
+    if not lowest <= flops_ratio <= highest:
+        shown = " to ".join(
+            f"{height}x{width}" for height, width in dict.fromkeys(areas[:: len(areas) - 1 or 1])
+        )
+        raise ValueError(
+            f"Expected a budget between {lowest:.3f} (one unit per block) and {highest:.3f} (all "
+            f"units, with their halting scores) of the plain network's FLOPs on images of {shown} "
+            f"pixels, received flops_ratio={flops_ratio!r}"
+        )
+
+
+def _batches(dataset):
+    is_array = isinstance(dataset, np.ndarray) or tf.is_tensor(dataset)
+    return [dataset] if is_array else dataset
+
+
+def _images_of(batch):
+    """`(images, valid or None)` of a batch in any of the forms that `FlopsShare` takes."""
+    if isinstance(batch, dict):
+        if "image" not in batch:
+            raise ValueError(f"Expected batches with a key 'image', received {sorted(batch)}")
+        return batch["image"], batch.get("valid")
+    if isinstance(batch, tuple | list):
+        return batch[0], None
+    return batch, None

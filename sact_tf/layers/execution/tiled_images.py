@@ -1,0 +1,67 @@
+"""Tiled execution of ACT: the images that have halted leave the batch."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from sact_tf.layers.execution.finished import Finished, assemble, run_unless_empty
+from sact_tf.ops.halting import HaltingState
+from sact_tf.ops.row_convolution import take_rows
+
+
+class ImageWork(NamedTuple):
+    """What is carried from unit to unit; a images of the batch are still active.
+
+    Attributes:
+        halting: `HaltingState` of maps [B, 1, 1].
+        images: int32 [a]. Which images of the batch are active.
+        active: [a, H, W, C]. Their states.
+        output: [a, H, W, C]. Their outputs so far.
+    """
+
+    halting: HaltingState
+    images: tf.Tensor
+    active: tf.Tensor
+    output: tf.Tensor
+
+
+def run_tiled_images(block, state, valid, training):
+    """`run_tiled` for `halting="act"`."""
+    halting = block.initial_halting(state, valid)
+    work = ImageWork(halting, tf.range(tf.shape(state)[0]), state, state)
+    flops, weights, chunks = 0, [], []
+    for index in range(len(block.units)):
+        flops += block.unit_flops(index, work.halting.active, state, valid)
+
+        def run(index=index, work=work):
+            active, output = work.active, work.output
+            present = None if valid is None else tf.gather(valid, work.images)
+            if index > 0:
+                # As maps of positions, so that an empty batch has statistics of nothing, not NaN.
+                everywhere = tf.ones(tf.shape(active)[:3], tf.bool) if present is None else present
+                residual = block.units[index].residual(
+                    active, training=training, valid=present, outer=everywhere, inner=everywhere
+                )
+                remainder = tf.gather(work.halting.remainder, work.images)[..., tf.newaxis]
+                active += residual
+                output += residual * tf.cast(remainder, residual.dtype)
+            score = block.halting_score(index, active, training, present)
+            if score is not None:
+                shape = tf.shape(work.halting.remainder)
+                score = tf.scatter_nd(work.images[:, tf.newaxis], score, shape)
+            halting, weight = block.halting_step(index, work.halting, score)
+            still = tf.gather(halting.active[:, 0, 0], work.images)
+            kept, gone = (tf.cast(tf.where(chosen)[:, 0], tf.int32) for chosen in (still, ~still))
+            finished = Finished(tf.gather(work.images, gone), take_rows(output, gone))
+            images = tf.gather(work.images, kept)
+            work = ImageWork(halting, images, take_rows(active, kept), take_rows(output, kept))
+            return work, weight, finished
+
+        def skip(work=work):
+            none = Finished(tf.zeros([0], tf.int32), work.output[:0])
+            return work, tf.zeros_like(work.halting.remainder), none
+
+        work, weight, finished = run_unless_empty(run, skip, tf.size(work.images), training)
+        weights.append(weight)
+        chunks.append(finished)
+    return assemble(chunks, state), work.halting, weights, flops

@@ -1,0 +1,109 @@
+"""Index maps between feature maps and the compact rows of their active positions.
+
+B batch, H W map, A active positions, E ring positions (neighbours of active positions that are not
+active themselves), R = A + E rows, C channels. Rows are numbered from 1, the active ones first,
+each part in the order of the map; number 0 stands for "no row" and reads as zeros, which is what a
+3x3 convolution sees outside the image.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from sact_tf.ops.tiles import dilate
+
+
+class ActiveRows(NamedTuple):
+    """Which position each row holds, and where the neighbours of a row are.
+
+    Attributes:
+        outer: bool [B, H, W]. The active positions and their neighbours.
+        active_positions: int32 [A], into the flattened map.
+        ring_positions: int32 [E]; first the neighbours, then (reach 2) the neighbours' neighbours.
+        num_outer: int32 scalar, number of rows at `outer` positions; they come before all others.
+        row_numbers: int32 [B * H * W], 0 where there is no row.
+        neighbours: int32 [R, 9], numbers of the rows around each row; column
+            3 * (dy + 1) + dx + 1 is the neighbour (dy, dx).
+        images: int32 [A], index in the batch of each active row.
+    """
+
+    outer: tf.Tensor
+    active_positions: tf.Tensor
+    ring_positions: tf.Tensor
+    num_outer: tf.Tensor
+    row_numbers: tf.Tensor
+    neighbours: tf.Tensor
+    images: tf.Tensor
+
+    @property
+    def num_active(self):
+        return tf.size(self.active_positions)
+
+
+def find_active_rows(active, valid=None, reach=1):
+    """Numbers the rows that a residual unit needs at the active positions.
+
+    Args:
+        active: bool [B, H, W].
+        valid: optional bool [B, H, W]; no ring outside.
+        reach: number of 3x3 convolutions that follow each other in the unit.
+
+    Returns:
+        `ActiveRows`.
+    """
+    levels, covered = [active], active
+    for _ in range(reach):
+        wider = dilate(covered)
+        if valid is not None:
+            wider &= valid
+        levels.append(wider & ~covered)
+        covered = wider
+    row_numbers, positions, total = 0, [], 0
+    for level in levels:
+        level = tf.reshape(level, [-1])
+        count = tf.cumsum(tf.cast(level, tf.int32))
+        row_numbers = tf.where(level, count + total, row_numbers)
+        positions.append(tf.cast(tf.where(level)[:, 0], tf.int32))
+        total += tf.size(positions[-1])
+    shape = tf.shape(active)
+    rows = ActiveRows(
+        outer=levels[0] | levels[1],
+        active_positions=positions[0],
+        ring_positions=tf.concat(positions[1:], axis=0),
+        num_outer=tf.size(positions[0]) + tf.size(positions[1]),
+        row_numbers=row_numbers,
+        neighbours=_neighbours(row_numbers, tf.concat(positions, axis=0), shape),
+        images=positions[0] // (shape[1] * shape[2]),
+    )
+    return rows
+
+
+def sum_by_image(features, rows, batch):
+    """Sum over the active rows of each image: [A, C] -> [B, C], at least float32."""
+    features = tf.cast(features, tf.float64 if features.dtype == tf.float64 else tf.float32)
+    membership = tf.range(batch)[:, tf.newaxis] == rows.images
+    return tf.matmul(tf.cast(membership, features.dtype), features)
+
+
+def count_by_image(rows, batch, dtype=tf.float32):
+    """Number of active rows of each image: [B, 1]."""
+    membership = tf.range(batch)[:, tf.newaxis] == rows.images
+    return tf.reduce_sum(tf.cast(membership, dtype), axis=1, keepdims=True)
+
+
+def to_map(values, rows, shape):
+    """Spreads one value per active row over the map, zero elsewhere: [A] -> [B, H, W]."""
+    is_active = rows.row_numbers <= rows.num_active
+    numbers = tf.where(is_active, rows.row_numbers, 0)
+    padded = tf.concat([tf.zeros([1], values.dtype), values], axis=0)
+    return tf.reshape(tf.gather(padded, numbers), shape)
+
+
+def _neighbours(row_numbers, positions, shape):
+    height, width = shape[1], shape[2]
+    padded = tf.pad(tf.reshape(row_numbers, shape), [[0, 0], [1, 1], [1, 1]])
+    image, place = positions // (height * width), positions % (height * width)
+    corner = (image * (height + 2) + place // width) * (width + 2) + place % width
+    offsets = tf.range(3)[:, tf.newaxis] * (width + 2) + tf.range(3)
+    index = corner[:, tf.newaxis] + tf.reshape(offsets, [1, 9])
+    return tf.gather(tf.reshape(padded, [-1]), index)

@@ -1,0 +1,104 @@
+"""3x3 convolutions on compact rows, and picking rows, with gradients that never add in a scatter.
+
+R rows, A of them outputs (the first ones), N and M channels. `neighbours` is that of
+`sact_tf.ops.active_rows.ActiveRows`: numbers from 1, 0 reads zeros.
+
+The gradients TensorFlow would derive for a gather are scatters that add, which run on one thread.
+Here every reader of a row is known: the gradient of a convolution is again a gather of nine
+neighbours and a product, and rows that are picked once are put back without adding.
+"""
+
+import tensorflow as tf
+
+
+def take_rows(features, index):
+    """`tf.gather` of rows of which none is taken twice: [R, ...], int32 [A] -> [A, ...]."""
+
+    @tf.custom_gradient
+    def take(features):
+        shape = tf.shape(features)
+
+        def gradient(upstream):
+            zeros = tf.zeros(shape, upstream.dtype)
+            return tf.tensor_scatter_nd_update(zeros, index[:, tf.newaxis], upstream)
+
+        return tf.gather(features, index), gradient
+
+    return take(features)
+
+
+def convolve_rows(pieces, kernel, neighbours, num_outputs):
+    """3x3 convolution evaluated at the first rows of a set.
+
+    Args:
+        pieces: list of [R_i, N] whose concatenation are the rows.
+        kernel: [3, 3, N, M].
+        neighbours: int32 [R, 9].
+        num_outputs: int32 scalar, A; everything around these rows inside the image is a row.
+
+    Returns:
+        [A, M].
+    """
+
+    @tf.custom_gradient
+    def convolve(kernel, *pieces):
+        columns = _windows(pieces, neighbours[:num_outputs])
+        outputs = tf.matmul(columns, _as_matrix(kernel))
+
+        def gradient(upstream):
+            kernel_gradient = tf.matmul(columns, upstream, transpose_a=True)
+            kernel_gradient = tf.reshape(kernel_gradient, tf.shape(kernel))
+            readers = _readers(neighbours, num_outputs)
+            transposed = _as_matrix(tf.transpose(kernel, [0, 1, 3, 2]))
+            gradients = tf.matmul(_windows([upstream], readers), transposed)
+            sizes = [tf.shape(piece)[0] for piece in pieces]
+            return (kernel_gradient, *tf.split(gradients, sizes, num=len(pieces)))
+
+        return outputs, gradient
+
+    return convolve(kernel, *pieces)
+
+
+def sum_neighbour_rows(pieces, neighbours, num_outputs):
+    """Sums what the nine neighbours of the first rows contribute; see `sum_neighbours`.
+
+    Args:
+        pieces: list of [R_i, 9] whose concatenation are the rows; column k of a row is what it
+            contributes to the row that has it as its neighbour k.
+        neighbours, num_outputs: as in `convolve_rows`.
+
+    Returns:
+        [A].
+    """
+
+    @tf.custom_gradient
+    def add(*pieces):
+        zeros = tf.zeros([1, 9], pieces[0].dtype)
+        flat = tf.reshape(tf.concat([zeros, *pieces], axis=0), [-1])
+        terms = tf.gather(flat, neighbours[:num_outputs] * 9 + tf.range(9))
+
+        def gradient(upstream):
+            padded = tf.concat([tf.zeros([1], upstream.dtype), upstream], axis=0)
+            gradients = tf.gather(padded, _readers(neighbours, num_outputs))
+            sizes = [tf.shape(piece)[0] for piece in pieces]
+            return tf.split(gradients, sizes, num=len(pieces))
+
+        return tf.reduce_sum(terms, axis=1), gradient
+
+    return add(*pieces)
+
+
+def _windows(pieces, neighbours):
+    channels = pieces[0].shape[-1]
+    rows = tf.concat([tf.zeros([1, channels], pieces[0].dtype), *pieces], axis=0)
+    return tf.reshape(tf.gather(rows, neighbours), [-1, 9 * channels])
+
+
+def _readers(neighbours, num_outputs):
+    """Who reads a row as its neighbour k: the row at the opposite side, where it is an output."""
+    opposite = tf.reverse(neighbours, axis=[1])
+    return tf.where(opposite <= num_outputs, opposite, 0)
+
+
+def _as_matrix(kernel):
+    return tf.reshape(kernel, [-1, kernel.shape[-1]])

@@ -1,0 +1,136 @@
+"""Choosing blur size and centre weight, as the paper does on half of the images."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from sact_tf.saliency import postprocessing
+from sact_tf.saliency.fixations import Fixations
+from sact_tf.saliency.metrics import auc_judd
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterGrid:
+    """What is searched.
+
+    Repeated values are dropped and lists sorted.
+
+    Attributes:
+        blur_sizes: standard deviations of the Gaussian blur as shares of the image's width, so
+            that they mean the same at any resolution. 0 is no blur.
+        center_weights: multipliers of the centre baseline.
+        center_width: standard deviation of the centre baseline as a share of the image's height
+            and width (one value, not searched).
+        height, width: resolution of the search in pixels. The metric on the full image costs many
+            times as much and chooses the same.
+
+    Raises:
+        ValueError: an empty list, a negative or infinite value, a size that is not positive.
+    """
+
+    blur_sizes: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1)
+    center_weights: tuple[float, ...] = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
+    center_width: float = 0.2
+    height: int = 180
+    width: int = 320
+
+    def __post_init__(self):
+        for name in ("blur_sizes", "center_weights"):
+            values = tuple(float(value) for value in getattr(self, name))
+            if not values or not all(0 <= value < np.inf for value in values):
+                raise ValueError(
+                    f"Expected {name} to be one or more finite numbers of at least 0, "
+                    f"received {values}"
+                )
+            object.__setattr__(self, name, tuple(sorted(set(values))))
+        if not 0 < self.center_width < np.inf:
+            raise ValueError(f"Expected center_width to be positive, received {self.center_width}")
+        if self.height < 1 or self.width < 1:
+            raise ValueError(
+                f"Expected height and width to be positive, received {self.height}, {self.width}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchResult:
+    """What was chosen.
+
+    Attributes:
+        blur_size, center_weight: of the combination of ponder map and centre baseline.
+        auc_judd: mean over the searched images with these.
+        ponder_blur_size, ponder_auc_judd: best blur of the ponder map without the centre baseline.
+        at_edge: names of the parameters whose chosen value is the first or last of several
+            searched, 0 excepted: a wider search might find a better one.
+    """
+
+    blur_size: float
+    center_weight: float
+    auc_judd: float
+    ponder_blur_size: float
+    ponder_auc_judd: float
+    at_edge: tuple[str, ...]
+
+
+def search_scores(ponder_map, fixations: Fixations, grid: ParameterGrid) -> np.ndarray:
+    """AUC-Judd of one image for every combination of the grid.
+
+    Args:
+        ponder_map: number [h, w], at any resolution.
+        fixations: of the image, at the image's own resolution.
+        grid: what to try.
+
+    Returns:
+        float64 [blur sizes, 1 + center weights]; the first column is the ponder map alone.
+    """
+    fixations = fixations.resized(grid.height, grid.width)
+    center = postprocessing.center_baseline(grid.height, grid.width, grid.center_width)
+    scores = np.empty((len(grid.blur_sizes), 1 + len(grid.center_weights)))
+    for row, blur_size in enumerate(grid.blur_sizes):
+        blurred = postprocessing.scale_to_unit_range(
+            postprocessing.resize_and_blur(
+                ponder_map, grid.height, grid.width, blur_size * grid.width
+            )
+        )
+        for column, weight in enumerate((0.0, *grid.center_weights)):
+            combined = postprocessing.combine_with_center(blurred, center, weight)
+            scores[row, column] = auc_judd(combined, fixations)
+    return scores
+
+
+def choose(scores, grid: ParameterGrid) -> SearchResult:
+    """The parameters with the highest mean score; the first of equals (least blur, least centre).
+
+    Args:
+        scores: [images, blur sizes, 1 + center weights], from `search_scores`.
+        grid: the grid of those scores.
+
+    Raises:
+        ValueError: no images, or scores of another grid.
+    """
+    scores = np.asarray(scores, np.float64)
+    expected = (len(grid.blur_sizes), 1 + len(grid.center_weights))
+    if scores.ndim != 3 or scores.shape[1:] != expected or not len(scores):
+        raise ValueError(
+            f"Expected scores of shape [images, {expected[0]}, {expected[1]}] with at least one "
+            f"image, received {scores.shape}"
+        )
+    mean = scores.mean(axis=0)
+    row, column = np.unravel_index(mean[:, 1:].argmax(), mean[:, 1:].shape)
+    alone = int(mean[:, 0].argmax())
+    chosen = {
+        "blur_size": (grid.blur_sizes, int(row)),
+        "center_weight": (grid.center_weights, int(column)),
+        "ponder_blur_size": (grid.blur_sizes, alone),
+    }
+    return SearchResult(
+        auc_judd=float(mean[row, column + 1]),
+        ponder_auc_judd=float(mean[alone, 0]),
+        at_edge=tuple(name for name, (values, i) in chosen.items() if _at_edge(values, i)),
+        **{name: values[i] for name, (values, i) in chosen.items()},
+    )
+
+
+def _at_edge(values: tuple[float, ...], index: int) -> bool:
+    return len(values) > 1 and index in (0, len(values) - 1) and values[index] > 0

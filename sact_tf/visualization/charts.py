@@ -1,0 +1,78 @@
+"""Where the computation went: use of each unit, FLOPs of each image."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from sact_tf.visualization.figures import LIGHT, Theme
+
+
+def unit_usage_figure(
+    usage: Mapping[str, Sequence[float]], mean_units: Mapping[str, float], theme: Theme = LIGHT
+) -> Figure:
+    """Draws, per block, which share of positions each unit was computed at.
+
+    Args:
+        usage: per block, the share (0 to 1) of positions that are active in unit 1, 2, ...
+        mean_units: per block, the mean number of units over images and positions.
+        theme: colours.
+    """
+    widths = [len(shares) + 1.5 for shares in usage.values()]
+    # Deep blocks have more bars; their panels are wider.
+    figure = Figure(figsize=(min(12.0, max(6.0, 0.42 * sum(widths))), 2.7))
+    axes = figure.subplots(
+        1, len(usage), squeeze=False, sharey=True, gridspec_kw={"width_ratios": widths}
+    )[0]
+    for axis, (block, shares) in zip(axes, usage.items(), strict=True):
+        numbers = np.arange(1, len(shares) + 1)
+        axis.bar(numbers, shares, width=0.72, color=theme.cycle[0], zorder=2)
+        if len(shares) <= 8:
+            for number, share in zip(numbers, shares, strict=True):
+                axis.text(number, share + 0.015, f"{share:.0%}", ha="center", fontsize=7.5)
+        axis.set_title(f"{block}: {mean_units[block]:.2f} of {len(shares)}")
+        axis.set_xlabel("unit")
+        axis.set_ylim(0, 1.1)
+        axis.grid(axis="x", visible=False)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+    axes[0].set_ylabel("share of positions")
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes[0].set_yticks(np.linspace(0, 1, 5))
+    return figure
+
+
+def flops_figure(flops: Sequence[float], plain_flops: float, theme: Theme = LIGHT) -> Figure:
+    """Draws how the FLOPs are distributed over images, against the network without halting.
+
+    Args:
+        flops: per image.
+        plain_flops: of the same network without halting, per image.
+        theme: colours.
+    """
+    flops = np.asarray(flops, np.float64)
+    scale, unit = flops_unit(max(float(flops.max()), plain_flops))
+    figure = Figure(figsize=(6.0, 2.6))
+    axis = figure.subplots()
+    bins = np.linspace(flops.min(), flops.max(), 41) if flops.max() > flops.min() else 1
+    axis.hist(flops / scale, bins=np.asarray(bins) / scale if np.ndim(bins) else 1, zorder=2)
+    share = flops.mean() / plain_flops
+    axis.axvline(
+        flops.mean() / scale, color=theme.cycle[1], lw=1.8, zorder=3, label=f"mean ({share:.1%})"
+    )
+    axis.axvline(
+        plain_flops / scale, color=theme.text, linestyle="--", lw=1.2, label="without halting"
+    )
+    axis.legend(fontsize=8, loc="upper left")
+    axis.set_xlim(0, plain_flops / scale * 1.02)
+    axis.set_xlabel(f"{unit} per image")
+    axis.set_ylabel("images")
+    return figure
+
+
+def flops_unit(largest: float) -> tuple[float, str]:
+    """Returns (divisor, name) of the unit in which counts up to `largest` read well."""
+    for scale, name in ((1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs")):
+        if largest >= scale:
+            return scale, name
+    return 1.0, "FLOPs"

@@ -1,0 +1,29 @@
+"""Comparisons of the batches that data sets give."""
+
+import numpy as np
+
+
+def take(dataset, count):
+    """The first batches, as dicts of arrays."""
+    return [
+        {key: value.numpy() for key, value in batch.items()}
+        for _, batch in zip(range(count), dataset, strict=False)
+    ]
+
+
+def assert_same(batches, others):
+    assert len(batches) == len(others)
+    for batch, other in zip(batches, others, strict=True):
+        assert batch.keys() == other.keys()
+        for key in batch:
+            np.testing.assert_array_equal(batch[key], other[key])
+
+
+def assert_resumes(data, batch_size, steps, start_steps, seed=3):
+    """Holds the stream against its own continuations, and against another seed."""
+    whole = take(data.train(batch_size, seed), steps)
+    for start in start_steps:
+        assert_same(take(data.train(batch_size, seed, start), steps - start), whole[start:])
+    other = take(data.train(batch_size, seed + 1), steps)
+    assert any((a["image"] != b["image"]).any() for a, b in zip(whole, other, strict=True))
+    return whole

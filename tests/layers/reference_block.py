@@ -1,0 +1,113 @@
+"""Algorithms 1 and 2 of the paper, literally: one position at a time, every state kept."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def run_reference(block, inputs, training=False):
+    """What an `AdaptiveBlock` must give for a batch without padding.
+
+    Units are called whole (shortcut included) and halting scores as layers; everything that the
+    block itself does is done again here with loops over positions. Differentiable: what is decided
+    is a constant, what is weighted is a tensor.
+
+    Returns:
+        `(output, halting)` as the block does.
+    """
+    kind, length = block.halting, len(block.units)
+    in_shape = inputs.shape
+    state = block.units[0](inputs, training=training)
+    shape = tuple(state.shape[:3]) if kind == "sact" else (state.shape[0], 1, 1)
+    finished = np.zeros(shape, bool)
+    cumulative = np.zeros(shape)
+    num_units = np.zeros(shape, np.int32)
+    remainder = tf.ones(shape, state.dtype)
+    ponder_cost = tf.zeros(shape, state.dtype)
+    output = tf.zeros_like(state)
+    distribution, flops = [], np.zeros(shape[0], np.int64)
+    for index, unit in enumerate(block.units):
+        entering = ~finished
+        if index > 0:
+            new_state = unit(state, training=training)
+            if kind == "sact":
+                new_state = tf.where(entering[..., None], new_state, state)
+            state = new_state
+        last = index == length - 1
+        score = tf.ones(shape, state.dtype)
+        if not last:
+            score = tf.zeros_like(score)
+            if kind is not None:
+                score = block.halting_scores[index](state, training=training)
+                score = mean_of_tiles(score, block.tile_size)
+        known = score.numpy()
+        goes_on, halts = np.zeros(shape, bool), np.zeros(shape, bool)
+        for position in np.ndindex(shape):
+            if finished[position]:
+                continue
+            num_units[position] += 1
+            cumulative[position] += known[position]
+            if cumulative[position] < 1 - block.halting_epsilon and not last:
+                goes_on[position] = True
+            else:
+                halts[position] = True
+                finished[position] = True
+        weight = tf.where(halts, remainder, tf.where(goes_on, score, tf.zeros_like(score)))
+        ponder_cost += tf.where(halts, remainder, tf.zeros_like(remainder))
+        ponder_cost += tf.cast(entering, state.dtype)
+        remainder -= tf.where(goes_on, score, tf.zeros_like(score))
+        distribution.append(weight)
+        output += weight[..., None] * state
+        flops += unit_flops(block, index, entering, in_shape, state.shape)
+    halting = {
+        "ponder_cost": ponder_cost,
+        "num_units": num_units,
+        "halting_distribution": tf.stack(distribution, axis=-1),
+        "flops": flops,
+    }
+    return output, halting
+
+
+def mean_of_tiles(scores, size):
+    """Slices, means, concatenations; the last tiles are smaller where the map does not divide."""
+    if size == 1:
+        return scores
+    _, height, width = scores.shape
+    rows = []
+    for top in range(0, height, size):
+        row = []
+        for left in range(0, width, size):
+            tile = scores[:, top : top + size, left : left + size]
+            row.append(tf.ones_like(tile) * tf.reduce_mean(tile, axis=[1, 2], keepdims=True))
+        rows.append(tf.concat(row, axis=2))
+    return tf.concat(rows, axis=1)
+
+
+def unit_flops(block, index, entering, in_shape, out_shape):
+    """Operations of a unit and its halting score for each image, counted position by position."""
+    batch, height, width, channels = out_shape
+    counts = []
+    for image in range(batch):
+        if block.halting == "sact" and index > 0:
+            inner = int(entering[image].sum())
+            outer = len(
+                {
+                    (y + dy, x + dx)
+                    for y, x in zip(*np.nonzero(entering[image]), strict=True)
+                    for dy in (-1, 0, 1)
+                    for dx in (-1, 0, 1)
+                    if 0 <= y + dy < height and 0 <= x + dx < width
+                }
+            )
+        else:
+            outer = inner = height * width
+            if index == 0 and block.units[0].outer_stride == 1:
+                outer = in_shape[1] * in_shape[2]
+        flops = int(block.units[index].flops(outer, inner))
+        if block.halting is not None and index < len(block.units) - 1:
+            flops += 2 * channels  # the global branch, at one position
+            if block.halting == "sact":
+                flops += 2 * 9 * channels * inner
+        if block.halting == "act" and not entering[image].item():
+            flops = 0
+        counts.append(flops)
+    return np.array(counts, np.int64)

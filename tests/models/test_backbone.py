@@ -1,0 +1,116 @@
+"""Backbone: shapes, strides, any size, execution against the reference, bad arguments."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sact_tf.models import ResNetBackbone
+from tests.harness import assert_same
+from tests.layers.reference_block import run_reference
+from tests.models.networks import NAMES, images, make_backbone
+
+
+@pytest.mark.parametrize("net, strides", [("imagenet", [4, 8]), ("cifar", [1, 2])])
+def test_features(net, strides):
+    backbone = make_backbone(net)
+    assert list(backbone.strides.values()) == strides
+    features = backbone(images(2, 33, 21))
+    assert list(features) == backbone.block_names == ["block1", "block2"]
+    factor = 4 if net == "imagenet" else 1
+    for index, (name, tensor) in enumerate(features.items()):
+        channels = 4 * 2**index * factor
+        assert tensor.shape == (2, -(-33 // strides[index]), -(-21 // strides[index]), channels)
+        assert backbone.features[name].shape == (None, None, None, channels)
+        assert backbone.halting[name]["num_units"].shape == (None, None, None)
+        assert backbone.halting[name]["num_units"].dtype == "int32"
+        assert backbone.halting[name]["flops"].dtype == "int64"
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "halting, tile_size", [(None, 1), ("act", 1), ("sact", 1), ("sact", (2, 3))]
+)
+@pytest.mark.parametrize("net", NAMES)
+def test_equals_the_reference(net, halting, tile_size, training):
+    backbone = make_backbone(net, halting, tile_size=tile_size, dtype="float64")
+    batch = images(2, 25, 19).astype("float64")
+    outputs = backbone.forward(batch, training=training)
+    state = backbone.stem(batch)
+    tau = float(backbone.blocks[0].ponder_weight)
+    loss = 0.0
+    for block in backbone.blocks:
+        state, halts = run_reference(block, state, training)
+        assert_same(outputs["features"][block.name], state, 1e-10)
+        assert_same(outputs["halting"][block.name], halts, 1e-10)
+        loss += 0.0 if halting is None else tau * np.mean(halts["ponder_cost"])
+    np.testing.assert_allclose(outputs["ponder_loss"], loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize("net", NAMES)
+def test_one_model_takes_any_size_and_batch(net):
+    backbone = make_backbone(net)
+    for batch, height, width in [(1, 1, 1), (1, 17, 40), (3, 5, 2)]:
+        for tensor in backbone(images(batch, height, width)).values():
+            assert tensor.shape[0] == batch
+            assert np.isfinite(tensor).all()
+
+
+def test_fixed_image_shape():
+    backbone = make_backbone("imagenet", image_shape=(32, 48, 1))
+    assert backbone.features["block2"].shape == (None, 4, 6, 32)
+    assert backbone.halting["block2"]["ponder_cost"].shape == (None, 4, 6)
+    features = backbone(np.zeros([2, 32, 48, 1], "float32"))
+    assert features["block2"].shape == (2, 4, 6, 32)
+    copy = ResNetBackbone.from_config(backbone.get_config())
+    assert copy.input_shape == (None, 32, 48, 1)
+
+
+def test_halting_tensors_make_functional_models():
+    backbone = make_backbone()
+    maps = keras.Model(backbone.input, backbone.halting["block2"]["ponder_cost"])
+    expected = backbone.forward(images())["halting"]["block2"]["ponder_cost"]
+    np.testing.assert_allclose(maps(images()), expected, rtol=1e-6)
+
+
+def test_tile_size_of_every_block():
+    backbone = make_backbone(tile_size=[2, 4])
+    assert [block.tile_size for block in backbone.blocks] == [2, 4]
+    assert [block.tile_size for block in make_backbone(tile_size=3).blocks] == [3, 3]
+
+
+def test_integer_and_numpy_inputs_of_forward():
+    backbone = make_backbone()
+    pixels = np.random.default_rng(0).integers(0, 255, [1, 20, 20, 3], dtype=np.uint8)
+    expected = backbone.forward(pixels.astype("float32"))["features"]
+    assert_same(backbone.forward(pixels)["features"], expected, 1e-6)
+    assert_same(backbone.forward(tf.constant(pixels))["features"], expected, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"units": ()}, ["units", "()"]),
+        ({"units": (1, 0)}, ["units", "(1, 0)"]),
+        ({"base_channels": 0}, ["base_channels", "base_channels=0"]),
+        ({"stem_channels": -1}, ["stem_channels", "stem_channels=-1"]),
+        ({"tile_size": (2, 0)}, ["tile_size", "one per block (2)", "tile_size=(2, 0)"]),
+        ({"tile_size": (2, 2, 2)}, ["tile_size", "one per block (2)", "(2, 2, 2)"]),
+        ({"tile_size": 1.5}, ["tile_size", "1.5"]),
+        ({"unit": "dense"}, ["unit", "'bottleneck'", "'basic'", "'dense'"]),
+        ({"stem": "vgg"}, ["stem", "'imagenet'", "'cifar'", "'vgg'"]),
+        ({"halting": "on"}, ["halting", "'act'", "'sact'", "'on'"]),
+        ({"execution": "dense"}, ["execution", "'masked'", "'dense'"]),
+        ({"statistics": "none"}, ["statistics", "'full'", "'none'"]),
+        ({"halting_epsilon": 2}, ["halting_epsilon", "(0, 1)", "2"]),
+        ({"ponder_weight": -1}, ["ponder_weight", ">= 0", "-1"]),
+        ({"image_shape": (None, None, None)}, ["image_shape", "channels", "(None, None, None)"]),
+        ({"image_shape": (32, 32)}, ["image_shape", "(32, 32)"]),
+    ],
+)
+def test_bad_arguments(arguments, words):
+    options = {"units": (1, 1), "base_channels": 4, "halting": "sact", **arguments}
+    with pytest.raises(ValueError) as error:
+        ResNetBackbone(**options)
+    for word in words:
+        assert word in str(error.value)

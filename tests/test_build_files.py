@@ -1,0 +1,79 @@
+"""The BUILD files against the tree: what Bazel builds is what there is."""
+
+import ast
+import pathlib
+
+import pytest
+
+from tests import import_graph
+from tests.import_graph import part_of
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_PARTS = sorted(file.parent.name for file in _ROOT.glob("sact_tf/*/__init__.py"))
+
+
+def _rules(package):
+    """{name: {attribute: literal value}} of a BUILD file's rules; its grammar is Python's."""
+    rules = {}
+    for node in ast.walk(ast.parse((_ROOT / package / "BUILD").read_text())):
+        if isinstance(node, ast.Call):
+            values = {}
+            for keyword in node.keywords:
+                try:
+                    values[keyword.arg] = ast.literal_eval(keyword.value)
+                except ValueError:
+                    values[keyword.arg] = None
+            if "name" in values:
+                rules[values["name"]] = values
+    return rules
+
+
+def _programs():
+    tree = ast.parse((_ROOT / "train" / "BUILD").read_text())
+    lists = [node for node in tree.body if isinstance(node, ast.Assign)]
+    (programs,) = [node.value for node in lists if node.targets[0].id == "_PROGRAMS"]
+    return ast.literal_eval(programs)
+
+
+def _targets(parts):
+    return {f"//sact_tf/{part}" for part in parts}
+
+
+@pytest.mark.parametrize("part", _PARTS)
+def test_a_part_declares_what_it_imports(part):
+    imported = {
+        part_of(found.target)
+        for module, all_found in import_graph.read_imports(_ROOT).items()
+        for found in all_found
+        if part_of(module) == part
+    }
+    expected = _targets(imported & set(_PARTS) - {part})
+    if imported & {"errors", "files", "paths", "version"}:
+        expected.add("//sact_tf:base")
+    assert set(_rules(f"sact_tf/{part}")[part].get("deps", [])) == expected
+
+
+def test_the_umbrella_holds_every_part():
+    declared = _rules("sact_tf")["sact_tf"]["deps"]
+    assert set(declared) - {":base"} == _targets(_PARTS)
+
+
+def test_every_module_at_the_top_of_the_package_is_in_a_target():
+    rules = _rules("sact_tf")
+    listed = rules["base"]["srcs"] + rules["sact_tf"]["srcs"]
+    assert sorted(listed) == sorted(file.name for file in _ROOT.glob("sact_tf/*.py"))
+
+
+def test_every_program_is_a_target():
+    programs = [
+        file.stem
+        for file in _ROOT.glob("train/*.py")
+        if 'if __name__ == "__main__":' in file.read_text(encoding="utf-8")
+    ]
+    assert _programs() == sorted(programs)
+
+
+def test_every_directory_of_tests_is_a_target():
+    directories = {file.parent for file in _ROOT.glob("tests/**/test_*.py")}
+    assert [path for path in directories if not (path / "BUILD").exists()] == []
+    assert [path for path in directories if not (path / "__init__.py").exists()] == []

@@ -1,0 +1,356 @@
+"""The program as people run it, on a small data set whose right answers are computed here."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import scipy.io
+import scipy.ndimage
+from PIL import Image
+
+import sact_tf
+from tests import cat2000_files
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_IMAGENET = {"name": "imagenet", "image_size": 224}
+_BLUR_SIZES, _CENTER_WEIGHTS, _CENTER_WIDTH = (0.0, 0.02, 0.05), (0.2, 1.0, 5.0), 0.25
+_METRICS = ("auc_judd", "nss", "cc", "sim", "kl")
+_GRID_FLAGS = (
+    "--image_size=96x54",
+    "--search_size=192x108",
+    "--blur_sizes=0,0.02,0.05",
+    "--center_weights=0.2,1,5",
+    "--center_width=0.25",
+)
+# The planted models are classes of the tests, so the tests' module has to be imported first.
+_PROGRAM = """
+from tests import cat2000_files
+from train import cat2000, program
+{before}
+program.run(cat2000.main)
+"""
+
+
+def _run(*flags, before=""):
+    return subprocess.run(
+        [sys.executable, "-c", _PROGRAM.format(before=before), *map(str, flags)],
+        cwd=_ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def _evaluate(model, data_dir, output_dir, *flags, before=""):
+    return _run(
+        f"--model={model}",
+        f"--data_dir={data_dir}",
+        f"--output_dir={output_dir}",
+        *_GRID_FLAGS,
+        *flags,
+        before=before,
+    )
+
+
+def _metrics(output_dir):
+    return json.loads((output_dir / "metrics.json").read_text())
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    return cat2000_files.write_dataset(tmp_path / "trainSet")
+
+
+@pytest.fixture
+def planted(tmp_path):
+    return cat2000_files.save_planted_model(tmp_path / "planted.keras", "planted", _IMAGENET)
+
+
+# The expected numbers, by other means than the package's: np.interp, scipy, and every metric as its
+# definition reads.
+
+
+def _upsampled(values, height, width):
+    rows = (np.arange(height) + 0.5) * values.shape[0] / height - 0.5
+    columns = (np.arange(width) + 0.5) * values.shape[1] / width - 0.5
+    tall = np.stack([np.interp(rows, np.arange(len(c)), c) for c in values.T], axis=1)
+    return np.stack([np.interp(columns, np.arange(len(r)), r) for r in tall])
+
+
+def _expected_scores(prediction, fixation_map, human):
+    looked = fixation_map > 0
+    points = [(0, 0)]
+    for threshold in np.unique(prediction[looked])[::-1]:
+        above = prediction >= threshold
+        points.append((above[~looked].mean(), above[looked].mean()))
+    false_rate, true_rate = np.array([*points, (1, 1)]).T
+    density = prediction / prediction.sum()
+    truth = human / human.sum()
+    epsilon = 2.2204e-16
+    return [
+        (np.diff(false_rate) * (true_rate[1:] + true_rate[:-1]) / 2).sum(),
+        ((prediction - prediction.mean()) / prediction.std())[looked].mean(),
+        np.corrcoef(prediction.ravel(), human.ravel())[0, 1],
+        np.minimum(density, truth).sum(),
+        (truth * np.log(epsilon + truth / (density + epsilon))).sum(),
+    ]
+
+
+class _Expected:
+    def __init__(self, data_dir):
+        self.data_dir = data_dir
+        height, width = cat2000_files.HEIGHT, cat2000_files.WIDTH
+        y, x = np.mgrid[:height, :width]
+        down = (y - (height - 1) / 2) / (_CENTER_WIDTH * height)
+        right = (x - (width - 1) / 2) / (_CENTER_WIDTH * width)
+        self.center = np.exp(-(down**2 + right**2).round(12) / 2)
+
+    def blurred(self, name, blur_size):
+        height, width = self.center.shape
+        image = Image.open(self.data_dir / "Stimuli" / f"{name}.jpg").convert("RGB")
+        small = np.asarray(image.resize((96, 54), Image.BILINEAR), float)[..., 0]
+        resized = _upsampled(small, height, width)
+        blurred = (
+            scipy.ndimage.gaussian_filter(resized, blur_size * width) if blur_size else resized
+        )
+        return ((blurred - blurred.min()) / (blurred.max() - blurred.min())).round(12)
+
+    def predictions(self, name, blur_size, center_weight, ponder_blur_size):
+        combination = self.blurred(name, blur_size) + center_weight * self.center
+        return self.center, self.blurred(name, ponder_blur_size), combination
+
+    def scores(self, name, prediction):
+        fixation_map = scipy.io.loadmat(self.data_dir / "FIXATIONLOCS" / f"{name}.mat")["fixLocs"]
+        human = np.asarray(Image.open(self.data_dir / "FIXATIONMAPS" / f"{name}.jpg"), float)
+        return _expected_scores(prediction, fixation_map, human)
+
+    def choose(self, names):
+        means = {
+            (blur_size, weight): np.mean(
+                [
+                    self.scores(name, self.blurred(name, blur_size) + weight * self.center)[0]
+                    for name in names
+                ]
+            )
+            for blur_size in _BLUR_SIZES
+            for weight in (0.0, *_CENTER_WEIGHTS)
+        }
+        alone = max(_BLUR_SIZES, key=lambda blur_size: means[blur_size, 0.0])
+        both = max((key for key in means if key[1]), key=means.get)
+        return (*both, alone), means[both]
+
+
+def test_planted_maps_win_with_the_numbers_computed_independently(data_dir, planted, tmp_path):
+    result = _evaluate(planted, data_dir, tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    metrics = _metrics(tmp_path / "run")
+
+    expected = _Expected(data_dir)
+    names = [
+        [f"{category}/{number:03d}" for category in cat2000_files.CATEGORIES for number in numbers]
+        for numbers in ((1, 2, 3), (4, 5, 6))
+    ]
+    parameters, search_auc = expected.choose(names[0])
+    chosen = metrics["chosen"]
+    assert parameters == (
+        chosen["blur_size"],
+        chosen["center_weight"],
+        chosen["ponder_blur_size"],
+    )
+    assert chosen["auc_judd"] == pytest.approx(search_auc, abs=1e-6)
+    scores = {
+        name: [expected.scores(name, p) for p in expected.predictions(name, *parameters)]
+        for name in names[1]
+    }
+    groups = {
+        "overall": (metrics["overall"], names[1]),
+        "Action": (metrics["categories"]["Action"], names[1][:3]),
+        "Art": (metrics["categories"]["Art"], names[1][3:]),
+    }
+    for reported, members in groups.values():
+        mean = np.mean([scores[name] for name in members], axis=0)
+        for predictor, row in zip(
+            ("center_baseline", "ponder_map", "combination"), mean, strict=True
+        ):
+            found = [reported[predictor][metric] for metric in _METRICS]
+            np.testing.assert_allclose(found, row, atol=1e-6)
+
+    auc = {name: values["auc_judd"] for name, values in metrics["overall"].items()}
+    assert auc["combination"] > auc["center_baseline"] + 0.1
+    assert auc["combination"] > auc["ponder_map"]
+    assert metrics["num_images"] == metrics["num_search_images"] == 6
+    assert metrics["left_out"] == []
+    assert metrics["searched"]["center_weights"] == list(_CENTER_WEIGHTS)
+    # What is printed is what is saved.
+    row = next(
+        line for line in result.stdout.splitlines() if line.startswith("ponder map + centre")
+    )
+    assert row.split()[-5:] == [
+        f"{metrics['overall']['combination'][metric]:.4f}" for metric in _METRICS
+    ]
+    for category in cat2000_files.CATEGORIES:
+        with Image.open(tmp_path / "run" / "figure_11" / f"{category}.png") as figure:
+            assert figure.width > 1000
+            assert np.asarray(figure.convert("L")).std() > 10
+
+
+def test_shuffled_maps_do_not_win(data_dir, tmp_path):
+    model = cat2000_files.save_planted_model(tmp_path / "shuffled.keras", "shuffled", _IMAGENET)
+    result = _evaluate(model, data_dir, tmp_path / "run", "--num_figures=0")
+    assert result.returncode == 0, result.stderr
+    metrics = _metrics(tmp_path / "run")
+    auc = {name: values["auc_judd"] for name, values in metrics["overall"].items()}
+    assert auc["combination"] < auc["center_baseline"] + 0.005
+    assert abs(auc["ponder_map"] - 0.5) < 0.1
+    assert not (tmp_path / "run" / "figure_11").exists()
+
+
+def test_images_that_cannot_be_used_are_left_out_and_named(data_dir, planted, tmp_path):
+    fixations = data_dir / "FIXATIONLOCS"
+    (fixations / "Action" / "001.mat").unlink()
+    scipy.io.savemat(fixations / "Action" / "004.mat", {"fixLocs": np.zeros((108, 192))})
+    scipy.io.savemat(fixations / "Art" / "002.mat", {"fixLocs": np.ones((192, 108))})
+    Image.new("L", (50, 50)).save(data_dir / "FIXATIONMAPS" / "Art" / "005.jpg")
+    (data_dir / "Stimuli" / "Art" / "006.jpg").write_bytes(b"not an image")
+    result = _evaluate(planted, data_dir, tmp_path / "run", "--num_figures=0")
+    assert result.returncode == 1
+    metrics = _metrics(tmp_path / "run")
+    reasons = {entry["image"]: entry["reason"] for entry in metrics["left_out"]}
+    expected = {
+        "Action/001": "001.mat: no such file",
+        "Action/004": "no fixations",
+        "Art/002": "108x192 pixels, but the image",
+        "Art/005": "50x50 pixels, but the image",
+        "Art/006": "not a readable image",
+    }
+    assert reasons.keys() == expected.keys()
+    for name, reason in expected.items():
+        assert reason in reasons[name]
+        assert name in result.stdout
+    assert "5 images were left out" in result.stdout
+    assert metrics["num_left_out"] == 5
+    assert (metrics["num_search_images"], metrics["num_images"]) == (4, 3)
+    assert metrics["categories"]["Action"]["num_images"] == 2
+    # The rest is scored as before.
+    names = ("Action/005", "Action/006", "Art/004")
+    expected = _Expected(data_dir)
+    center = np.mean([expected.scores(name, expected.center)[0] for name in names])
+    assert metrics["overall"]["center_baseline"]["auc_judd"] == pytest.approx(center, abs=1e-6)
+
+
+def test_an_interrupted_run_goes_on(data_dir, planted, tmp_path):
+    # Killed after 5 ponder maps, then after 3 scores: each start goes on from there.
+    kill = """
+import os, signal
+from train import cat2000_cache
+save, calls = cat2000_cache.ArrayCache.save, []
+def save_and_die(self, *arguments):
+    save(self, *arguments)
+    calls.extend([0] * (self.directory.name == {stage!r}))
+    if len(calls) == {count}:
+        os.kill(os.getpid(), signal.SIGKILL)
+cat2000_cache.ArrayCache.save = save_and_die
+"""
+    output_dir, flags = tmp_path / "run", ("--num_figures=0", "--num_workers=1")
+    for stage, count in (("ponder", 5), ("scores", 3)):
+        before = kill.format(stage=stage, count=count)
+        result = _evaluate(planted, data_dir, output_dir, *flags, before=before)
+        assert result.returncode == -9, result.stderr
+        assert not (output_dir / "metrics.json").exists()
+        assert len(list((output_dir / "cache" / stage).rglob("*.npz"))) == count
+    result = _evaluate(planted, data_dir, output_dir, *flags)
+    assert result.returncode == 0, result.stderr
+    assert "ponder maps: 0 computed, 12 from the cache" in result.stdout
+
+    unbroken = _evaluate(planted, data_dir, tmp_path / "unbroken", *flags)
+    assert "ponder maps: 12 computed, 0 from the cache" in unbroken.stdout
+    first, second = _metrics(output_dir), _metrics(tmp_path / "unbroken")
+    for metrics in (first, second):
+        del metrics["seconds_per_image"]
+    assert first == second
+
+
+def test_mistakes_of_the_user_are_one_line_and_exit_code_2(data_dir, planted, tmp_path):
+    without = cat2000_files.save_planted_model(tmp_path / "without.keras", "planted")
+    act = cat2000_files.save_planted_model(tmp_path / "act.keras", "global", _IMAGENET)
+    plain = tmp_path / "plain.keras"
+    keras.Sequential([keras.Input([4]), keras.layers.Dense(2)]).save(plain)
+    halved = cat2000_files.write_dataset(tmp_path / "halved")
+    for number in (1, 2, 3):
+        (halved / "FIXATIONLOCS" / "Art" / f"{number:03d}.mat").unlink()
+    (tmp_path / "broken.keras").write_bytes(planted.read_bytes()[:200])
+    cases = {
+        ("missing.keras", data_dir): "missing.keras: no such file",
+        (tmp_path / "broken.keras", data_dir): "broken.keras: not a .keras file, or a damaged one",
+        (plain, data_dir): "a Sequential has no ponder cost maps",
+        (without, data_dir): "give --preprocessing",
+        (act, data_dir): "spends the same computation on every position",
+        (planted, tmp_path): "no folder Stimuli",
+        (planted, data_dir, "--image_size=320"): "--image_size: expected WIDTHxHEIGHT",
+        (planted, data_dir, "--blur_sizes=0,wide"): "--blur_sizes: expected numbers between commas",
+        (planted, data_dir, "--center_weights=-1"): "Expected center_weights",
+        (planted, halved, "--categories=Art"): "no usable image in the first half of any category",
+        (planted, data_dir, "--preprocessing=vgg"): "value should be one of <imagenet|",
+        (planted, data_dir, "--categories=Sky"): "no images of category 'Sky'",
+    }
+    # All in one process: starting TensorFlow is most of what a case costs.
+    before = f"""
+import contextlib, io, json, sys
+from absl import flags
+arguments = {[[str(part) for part in case] for case in cases]!r}
+errors = []
+for index, (model, data_dir, *more) in enumerate(arguments):
+    sys.argv = ["cat2000", "--model=" + model, "--data_dir=" + data_dir,
+                "--output_dir={tmp_path}/run", *{list(_GRID_FLAGS)!r}, *more]
+    stream = io.StringIO()
+    with contextlib.redirect_stderr(stream):
+        try:
+            program.run(cat2000.main)
+        except SystemExit as end:
+            lines = [line for line in stream.getvalue().splitlines() if line.startswith("error:")]
+            errors.append([end.code, lines])
+    flags.FLAGS.unparse_flags()
+print("ERRORS" + json.dumps(errors))
+sys.exit(0)
+"""
+    result = _run(before=before)
+    assert result.returncode == 0, result.stderr
+    errors = json.loads(result.stdout.split("ERRORS")[1])
+    assert len(errors) == len(cases)
+    for (code, lines), message in zip(errors, cases.values(), strict=True):
+        assert code == 2
+        (line,) = lines
+        assert message in line
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_real_classifier_on_a_subset_of_categories(data_dir, tmp_path):
+    keras.utils.set_random_seed(0)
+    backbone = sact_tf.models.ResNetBackbone.cifar(
+        2, base_channels=8, halting="sact", halting_bias=0.0
+    )
+    model = sact_tf.models.ImageClassifier(backbone, 3, preprocessing=_IMAGENET)
+    model.save(tmp_path / "model.keras")
+    flags = ("--execution=masked", "--categories=Art", "--num_figures=1", "--batch_size=5")
+    result = _evaluate(tmp_path / "model.keras", data_dir, tmp_path / "run", *flags)
+    assert result.returncode == 0, result.stderr
+    metrics = _metrics(tmp_path / "run")
+    for scores in metrics["overall"].values():
+        assert np.isfinite(list(scores.values())).all()
+    assert list(metrics["categories"]) == ["Art"]
+    assert metrics["num_images"] == metrics["categories"]["Art"]["num_images"] == 3
+    assert os.listdir(tmp_path / "run" / "figure_11") == ["Art.png"]
+    # No central crop, no other resizing: the whole image, scaled to [-1, 1].
+    for name in ("Art/002", "Art/006"):
+        image = Image.open(data_dir / "Stimuli" / f"{name}.jpg").convert("RGB")
+        pixels = np.asarray(image.resize((96, 54), Image.BILINEAR), np.float32) / 127.5 - 1
+        expected = model.ponder(pixels[None])["ponder_cost_map"][0]
+        assert np.std(expected) > 1e-3
+        (path,) = (tmp_path / "run" / "cache" / "ponder").glob(f"{name}.*.npz")
+        np.testing.assert_allclose(np.load(path)["value"], expected, atol=1e-3)

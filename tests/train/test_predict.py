@@ -1,0 +1,95 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from sact_tf.data.images import read_image
+from sact_tf.data.preprocessing import evaluation_function
+from sact_tf.errors import UserError
+from tests.train import running
+from train import predict
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, [20, 30, 3], np.uint8)).save(folder / "a.jpg")
+    Image.fromarray(rng.integers(0, 255, [16, 16], np.uint8)).save(folder / "b grey.png")
+    (folder / "more").mkdir()
+    Image.fromarray(rng.integers(0, 255, [9, 9, 4], np.uint8)).save(folder / "more" / "c.png")
+    (folder / "broken.jpg").write_bytes((folder / "a.jpg").read_bytes()[:200])
+    (folder / ".hidden").write_text("no image")
+    return folder
+
+
+def test_predict_lists_classes_and_costs_and_skips_what_is_corrupt(finished_run, photos, tmp_path):
+    out = tmp_path / "out.json"
+    result = running.run(
+        "predict", f"--model={finished_run}", f"--images={photos}", f"--json={out}", "--top=3"
+    )
+    assert result.returncode == 1
+    assert f"skipped: {photos / 'broken.jpg'}" in result.stderr
+    assert "1 of 4 files skipped" in result.stderr and "Traceback" not in result.stderr
+    content = json.loads(out.read_text())
+    assert [image["path"] for image in content["images"]] == [
+        str(photos / name) for name in ("a.jpg", "b grey.png", "more/c.png")
+    ]
+    assert [skipped["path"] for skipped in content["skipped"]] == [str(photos / "broken.jpg")]
+
+    model = keras.models.load_model(finished_run / "model.keras")
+    for image in content["images"]:
+        pixels = evaluation_function(model.preprocessing)(read_image(image["path"]))
+        outputs = model.ponder(pixels[None])
+        chances = keras.ops.softmax(outputs["logits"][0]).numpy()
+        assert image["flops"] == int(outputs["flops"][0])
+        assert image["flops_ratio"] == image["flops"] / model.plain_flops(16, 16)
+        assert image["num_units"]["block2"] == pytest.approx(
+            outputs["block2"]["num_units"].numpy().mean()
+        )
+        assert [p["label"] for p in image["predictions"]] == list(np.argsort(-chances)[:3])
+        for prediction in image["predictions"]:
+            assert prediction["class"] == model.class_names[prediction["label"]]
+            assert prediction["probability"] == pytest.approx(
+                chances[prediction["label"]], rel=1e-4
+            )
+        first = next(line for line in result.stdout.splitlines() if image["path"][-12:] in line)
+        assert f"{image['predictions'][0]['probability']:.1%}" in first
+        assert f"{image['flops_ratio']:.1%}" in first
+        assert f"{image['num_units']['block3']:.2f}" in first
+
+
+def test_find_images_takes_a_file_a_pattern_or_a_folder(photos):
+    def names(pattern):
+        return [path.name for path in predict.find_images(str(pattern))]
+
+    assert names(photos / "a.jpg") == ["a.jpg"]
+    assert names(photos / "*.jpg") == ["a.jpg", "broken.jpg"]
+    assert names(photos / "**" / "*.png") == ["b grey.png", "c.png"]
+    assert names(photos) == ["a.jpg", "b grey.png", "broken.jpg", "c.png"]
+    with pytest.raises(UserError, match="nothing matches"):
+        predict.find_images(str(photos / "*.bmp"))
+
+
+def test_images_of_different_sizes_keep_their_order():
+    class Sizes:
+        """Reads `3x2` as an image of that size, anything else as a corrupt file."""
+
+        def read(self, path):
+            if path == "bad":
+                raise UserError("bad")
+            height, width = map(int, path.split("x"))
+            return np.zeros([height, width, 3])
+
+        def predict(self, images):
+            return [images.shape] * len(images)
+
+    paths = ["3x2", "3x2", "3x2", "bad", "4x4", "3x2"]
+    results = list(predict.predictions(Sizes(), paths, batch_size=2))
+    assert [path for path, _ in results] == paths
+    shapes = [shape for _, shape in results]
+    assert shapes[:3] == [(2, 3, 2, 3), (2, 3, 2, 3), (1, 3, 2, 3)]
+    assert isinstance(shapes[3], UserError)
+    assert shapes[4:] == [(1, 4, 4, 3), (1, 3, 2, 3)]

@@ -1,0 +1,154 @@
+"""Each case is a real process: exit codes and streams are the subject."""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parents[2]
+
+_PROGRAM = """
+import sys, time
+from absl import flags
+from train import program
+from sact_tf.errors import UserError
+
+flags.DEFINE_string("job", None, "What to do.", required=True)
+flags.DEFINE_integer("number", 1, "A number.")
+
+def main(argv):
+    job = flags.FLAGS.job
+    if job == "succeed":
+        print("done", flags.FLAGS.number, len(argv))
+    elif job == "user_error":
+        raise UserError("photo.jpg: not an image,\\n  expected JPEG or PNG")
+    elif job == "bug":
+        raise ValueError("this is a bug")
+    elif job == "sleep":
+        print("ready", flush=True)
+        time.sleep(60)
+    elif job == "where":
+        import os
+        print(os.getcwd())
+    else:
+        import tensorflow as tf
+        def read(path):
+            if job == "pipeline":
+                raise UserError(f"{path.numpy().decode()}: damaged")
+            raise ValueError("this is a bug")
+        dataset = tf.data.Dataset.from_tensors("photo.jpg")
+        list(dataset.map(lambda path: tf.py_function(read, [path], tf.string)))
+
+program.run(main)
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    # Only the files that matter here: with sact_tf/__init__.py each case would import TensorFlow.
+    for file in ("sact_tf/errors.py", "sact_tf/paths.py", "train/program.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(_ROOT / file, tmp_path / file)
+    (tmp_path / "job.py").write_text(_PROGRAM)
+    return [sys.executable, str(tmp_path / "job.py")]
+
+
+def _environment(**changes):
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**kept, **changes}
+
+
+def _run(command, *arguments, **environment):
+    return subprocess.run(
+        [*command, *arguments],
+        env=_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_success(command):
+    done = _run(command, "--job=succeed", "--number=3")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done 3 1\n", "")
+
+
+def test_user_error_is_one_line_and_code_2(command):
+    done = _run(command, "--job=user_error")
+    assert done.returncode == 2
+    assert done.stderr == "error: photo.jpg: not an image, expected JPEG or PNG\n"
+    assert done.stdout == ""
+
+
+def test_user_error_inside_an_input_pipeline(command):
+    done = _run(command, "--job=pipeline")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "error: photo.jpg: damaged"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("job", ["bug", "pipeline_bug"])
+def test_bug_keeps_its_traceback(command, job):
+    done = _run(command, f"--job={job}")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "this is a bug" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--job=succeed", "--nubmer=3"], "nubmer"),
+        (["--job=succeed", "--number=three"], "three"),
+        (["--number=3"], "--job"),
+        (["--job=succeed", "number=3"], "number=3"),
+    ],
+)
+def test_wrong_flags_are_one_line_and_code_2(command, arguments, named):
+    done = _run(command, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert named in done.stderr
+    assert done.stdout == ""
+
+
+def test_interrupt_has_code_130_and_no_traceback(command):
+    with subprocess.Popen(
+        [*command, "--job=sleep"],
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+
+
+def test_relative_paths_are_the_callers_under_bazel(command, tmp_path):
+    done = _run(command, "--job=where", BUILD_WORKING_DIRECTORY=str(tmp_path))
+    assert done.stdout == f"{tmp_path}\n"
+
+
+def test_a_real_program_says_nothing_else():
+    environment = _environment(PYTHONPATH=str(_ROOT))
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "train.convert_checkpoint", "--chekpoint=a"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Unknown command line flag 'chekpoint'")
+    assert done.stderr.count("\n") == 1

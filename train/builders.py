@@ -1,0 +1,83 @@
+"""From a config to the objects it describes."""
+
+import keras
+
+import sact_tf
+from sact_tf.errors import UserError
+from train import configs
+from train.learning_rate import LearningRate
+
+
+def build_data(config: configs.DataConfig):
+    """Builds the data set.
+
+    Returns:
+        A `sact_tf.data.ImageClassificationData`.
+
+    Raises:
+        UserError: files are missing or unusable.
+    """
+    if config.source == "cluttered_digits":
+        from sact_tf.data.cluttered_digits import ClutteredDigits
+
+        return ClutteredDigits(**config.cluttered_digits.as_dict())
+    common = {
+        "preprocessing": config.preprocessing.as_dict(),
+        "skip_corrupt": config.skip_corrupt,
+    }
+    if config.source == "tfds":
+        from sact_tf.data.tfds_data import TfdsClassification
+
+        return TfdsClassification(**config.tfds.as_dict(), **common)
+    from sact_tf.data.image_folder import ImageFolder
+
+    folder = {k: v for k, v in config.image_folder.as_dict().items() if v is not None}
+    return ImageFolder(**folder, **common)
+
+
+def build_backbone(config: configs.ModelConfig, weight_decay: float):
+    """Builds the backbone with fresh weights.
+
+    Raises:
+        UserError: the core refuses a combination of arguments.
+    """
+    options = {
+        "base_channels": config.base_channels,
+        "tile_size": config.tile_size,
+        "execution": config.execution,
+        "statistics": config.statistics,
+        "weight_decay": weight_decay,
+        "halting": config.halting,
+    }
+    for key in ("stem_channels", "ponder_weight", "halting_epsilon", "halting_bias"):
+        if getattr(config, key) is not None:
+            options[key] = getattr(config, key)
+    backbone = sact_tf.models.ResNetBackbone
+    try:
+        if config.network == "cifar":
+            return backbone.cifar(config.units_per_block, **options)
+        if config.depth is not None:
+            return backbone.from_depth(config.depth, **options)
+        return backbone(units=tuple(config.units), **options)
+    except ValueError as error:
+        raise UserError(f"model: {error}") from error
+
+
+def build_model(config: configs.ClassificationConfig, data):
+    """Builds the classifier for the classes of `data`, with fresh weights from the seed."""
+    keras.utils.set_random_seed(config.train.seed)
+    return sact_tf.models.ImageClassifier(
+        build_backbone(config.model, config.train.weight_decay),
+        num_classes=data.num_classes,
+        class_names=data.class_names,
+        preprocessing=data.preprocessing,
+    )
+
+
+def build_optimizer(
+    config: configs.TrainConfig, learning_rate: LearningRate, model
+) -> keras.optimizers.Optimizer:
+    """Builds SGD with momentum, its slots made."""
+    optimizer = keras.optimizers.SGD(learning_rate, momentum=config.momentum, name="sgd")
+    optimizer.build(model.trainable_variables)
+    return optimizer

@@ -1,0 +1,72 @@
+"""Figure 11 of the paper: image, human map, saliency from the ponder map, its softmax."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from sact_tf import saliency
+from sact_tf.files import atomic_path
+
+SOFTMAX_TEMPERATURE = 0.2
+_COLUMNS = ("image", "human", "ponder map, blurred,\nwith centre", "softmax, T = 1/5")
+_PANEL_WIDTH = 480  # Pixels; figures of full-size images would be tens of megabytes.
+_INCHES = 2.4
+
+
+def draw(path: pathlib.Path, title: str, rows: Sequence[tuple], note: str = "") -> None:
+    """Draws one row of four panels per image.
+
+    Args:
+        path: the PNG file to write.
+        title: of the figure.
+        rows: (name, image uint8 [H, W, 3], human map [H, W], saliency map [H, W]) of each image;
+            at least one.
+        note: small print under the figure.
+    """
+    # Figure, not pyplot: pyplot keeps state and asks for a display.
+    from matplotlib.figure import Figure
+
+    aspect = max(image.shape[0] / image.shape[1] for _, image, _, _ in rows)
+    row_height = _INCHES * aspect + 0.08
+    margins = {"top": 0.75, "bottom": 0.3}
+    height = len(rows) * row_height + sum(margins.values())
+    figure = Figure(figsize=(4 * (_INCHES + 0.08) + 0.4, height))
+    axes = figure.subplots(len(rows), 4, squeeze=False)
+    figure.subplots_adjust(
+        left=0.04,
+        right=0.99,
+        top=1 - margins["top"] / height,
+        bottom=margins["bottom"] / height,
+        wspace=0.03,
+        hspace=0.06,
+    )
+    for row, (name, image, human_map, saliency_map) in zip(axes, rows, strict=True):
+        panels = (
+            image,
+            human_map,
+            saliency_map,
+            saliency.softmax_map(saliency_map, SOFTMAX_TEMPERATURE),
+        )
+        for axis, panel in zip(row, panels, strict=True):
+            axis.imshow(_shrunk(panel), cmap="inferno", interpolation="bilinear")
+            axis.set_xticks([])
+            axis.set_yticks([])
+        row[0].set_ylabel(name, fontsize=8)
+    for axis, column in zip(axes[0], _COLUMNS, strict=True):
+        axis.set_title(column, fontsize=9)
+    figure.suptitle(title, fontsize=11, y=1 - 0.08 / height, va="top")
+    figure.text(0.04, 0.06 / height, note, fontsize=7, va="bottom")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _shrunk(panel: np.ndarray) -> np.ndarray:
+    height, width = panel.shape[:2]
+    if width <= _PANEL_WIDTH:
+        return panel
+    size = (max(1, round(height * _PANEL_WIDTH / width)), _PANEL_WIDTH)
+    if panel.ndim == 2:
+        return saliency.resize_map(panel, *size)
+    channels = [saliency.resize_map(panel[..., c], *size) for c in range(3)]
+    return np.clip(np.round(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)

@@ -1,0 +1,45 @@
+"""The numbers of a run over its steps, one JSON object a line."""
+
+import json
+import pathlib
+from typing import Any
+
+from sact_tf.files import atomic_write_text
+
+
+class History:
+    """`history.jsonl`, which survives stops: a step never stands there twice.
+
+    Args:
+        path: the file.
+        last_step: step that the run goes on from; what was written after it is dropped.
+    """
+
+    def __init__(self, path: pathlib.Path, last_step: int):
+        self._path = path
+        kept = [record for record in read_history(path) if record["step"] <= last_step]
+        self._written = {(record["kind"], record["step"]) for record in kept}
+        atomic_write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def has(self, kind: str, step: int) -> bool:
+        """Whether there is a record of this kind and step."""
+        return (kind, step) in self._written
+
+    def append(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Adds one record; `kind` is `train` or `validation`."""
+        self._written.add((kind, step))
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+
+
+def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Reads all records; a last line that was cut off by a stop is ignored."""
+    records = []
+    if not path.exists():
+        return records
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records

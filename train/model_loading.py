@@ -1,0 +1,79 @@
+"""Finding and loading the model that a `--model` or `train.warm_start` means."""
+
+import os
+import pathlib
+import zipfile
+
+import keras
+import tensorflow as tf
+
+import sact_tf
+from sact_tf import paths
+from sact_tf.errors import UserError
+from train import builders, config_checks, config_loading, configs
+from train.checkpointing import tracked_variables
+
+
+def load_classifier(path: str | os.PathLike) -> sact_tf.models.ImageClassifier:
+    """Loads a classifier with its weights.
+
+    Args:
+        path: a `.keras` file; a run directory (its `model.keras`, else its newest checkpoint); a
+            checkpoint of a run (`RUN/checkpoints/ckpt-500`); or a checkpoint of the authors'
+            TensorFlow-1 programs (prefix or directory).
+
+    Raises:
+        UserError: there is nothing of the kind, or it is damaged; names the path.
+    """
+    prefix = pathlib.Path(path).expanduser()
+    if prefix.with_name(prefix.name + ".index").exists():
+        run = prefix.parent.parent
+        return _from_run(run, str(prefix)) if (run / "config.yaml").exists() else _from_tf1(path)
+    found = paths.find_input(path)
+    if found.is_file():
+        return _from_keras(found)
+    if (found / "model.keras").exists():
+        return _from_keras(found / "model.keras")
+    latest = tf.train.latest_checkpoint(str(found / "checkpoints"))
+    if (found / "config.yaml").exists():
+        if latest is None:
+            raise UserError(f"{path}: the run has neither a model.keras nor a checkpoint yet")
+        return _from_run(found, latest)
+    return _from_tf1(found)
+
+
+def _from_keras(path: pathlib.Path) -> sact_tf.models.ImageClassifier:
+    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: expected a .keras file, a run directory or a checkpoint")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: cannot be loaded: {reason}") from None
+    if not isinstance(model, sact_tf.models.ImageClassifier):
+        raise UserError(f"{path}: expected an ImageClassifier, found a {type(model).__name__}")
+    return model
+
+
+def _from_run(run: pathlib.Path, prefix: str) -> sact_tf.models.ImageClassifier:
+    config = config_loading.load_config(
+        configs.ClassificationConfig, run / "config.yaml", resolve=config_checks.resolve
+    )
+    backbone = builders.build_backbone(config.model, config.train.weight_decay)
+    try:
+        shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+        # TensorFlow writes "/" inside a key as ".S".
+        (num_classes,) = next(shapes[key] for key in shapes if "head.Slogits.Sbias/" in key)
+        model = sact_tf.models.ImageClassifier(backbone, num_classes)
+        checkpoint = tf.train.Checkpoint(model=tracked_variables(model))
+        checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
+    except (tf.errors.OpError, AssertionError, StopIteration, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"checkpoint {prefix} cannot be loaded: {reason}") from None
+    return model
+
+
+def _from_tf1(path: str | os.PathLike) -> sact_tf.models.ImageClassifier:
+    from sact_tf.checkpoints import load_checkpoint
+
+    return load_checkpoint(path).model

@@ -1,0 +1,66 @@
+"""What every program of this directory does around its `main`."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from sact_tf import paths
+from sact_tf.errors import UserError
+
+_USER_ERROR_CODE = 2
+_INTERRUPTED_CODE = 130  # 128 + SIGINT, as shells have it.
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+    """Parses the flags and runs `main`; ends the process.
+
+    A `UserError` (also one raised inside an input pipeline) and a wrong flag print one line
+    `error: ...` on stderr and exit with code 2. Anything else is a bug and keeps its traceback.
+    Relative paths mean the caller's directory, also under `bazel run`.
+
+    Args:
+        main: called with the program's name as the only element of its list; arguments that belong
+            to no flag are refused.
+    """
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        remaining = flags.FLAGS(argv)
+    except flags.Error as error:
+        _exit_with(f"{error} (--help lists the flags)")
+    if len(remaining) > 1:
+        _exit_with(f"unexpected argument {remaining[1]!r}: every argument is a --flag=value")
+    return remaining
+
+
+def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
+    paths.enter_working_directory()
+    try:
+        main(argv)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(_INTERRUPTED_CODE)
+    except Exception as error:
+        message = _user_message(error)
+        if message is None:
+            raise
+        _exit_with(message)
+
+
+def _user_message(error: BaseException) -> str | None:
+    if isinstance(error, UserError):
+        return str(error)
+    # tf.data turns an exception of a Python function into an error of its own, traceback and all.
+    if type(error).__module__.startswith("tensorflow."):
+        found = re.search(r"\bUserError: (.+)", str(error))
+        return found.group(1) if found else None
+    return None
+
+
+def _exit_with(message: str) -> None:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(_USER_ERROR_CODE)

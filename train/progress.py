@@ -1,0 +1,86 @@
+"""What a training run says on the terminal while it runs."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+from absl import flags, logging
+from tqdm import tqdm
+
+_SHOWN = ("loss", "cross_entropy", "ponder_loss", "weight_decay", "accuracy", "flops_ratio")
+
+
+class Progress:
+    """A bar on a terminal, a line per log interval elsewhere.
+
+    Args:
+        total_steps: steps of the run.
+        step: step that it goes on from.
+    """
+
+    def __init__(self, total_steps: int, step: int = 0):
+        self._total = total_steps
+        self._last_step, self._last_time = step, time.monotonic()
+        # orbit's controller prints every result to stdout as a dict; `orbit_silenced` turns that
+        # off, so everything meant for people goes to the stream that stdout was at first.
+        self._out = sys.stdout
+        self._bar = None
+        if self._out.isatty():
+            self._bar = tqdm(total=total_steps, initial=step, unit="step", file=self._out)
+
+    def pause(self, seconds: float) -> None:
+        """Says that the last `seconds` were not spent on training steps."""
+        self._last_time += seconds
+
+    def update(self, step: int, values: Mapping[str, float]) -> None:
+        """Shows the means of the last interval.
+
+        Args:
+            step: steps done.
+            values: by name.
+        """
+        shown = "  ".join(f"{name} {values[name]:.4g}" for name in _SHOWN if name in values)
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.set_postfix_str(shown, refresh=False)
+            self._bar.update(step - self._last_step)
+        else:
+            rate = (step - self._last_step) / max(now - self._last_time, 1e-9)
+            self.say(
+                f"step {step:>{len(str(self._total))}}/{self._total}  {shown}  "
+                f"{rate:.2f} steps/s  ETA {_clock((self._total - step) / max(rate, 1e-9))}"
+            )
+        self._last_step, self._last_time = step, now
+
+    def say(self, text: str) -> None:
+        """Prints a line, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.write(text, file=self._out)
+        else:
+            print(text, file=self._out, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+@contextlib.contextmanager
+def orbit_silenced() -> Iterator[None]:
+    """Keeps orbit's own lines off stdout."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def quiet_logging() -> None:
+    """Leaves only warnings of absl's log, which TensorFlow and orbit use, unless `--verbosity`."""
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
