@@ -3,9 +3,15 @@
 import keras
 
 import sact_tf
+from sact_tf.budget import BudgetController, check_budget
 from sact_tf.errors import UserError
 from train import configs
 from train.learning_rate import LearningRate
+
+# Of the training, in which a controller's tau answers once.
+_CONTROLLER_HORIZONS = 20
+# Dual ascent multiplies, so tau cannot start at 0.
+_LEAST_TAU = 1e-4
 
 
 def build_data(config: configs.DataConfig):
@@ -71,6 +77,27 @@ def build_model(config: configs.ClassificationConfig, data):
         num_classes=data.num_classes,
         class_names=data.class_names,
         preprocessing=data.preprocessing,
+    )
+
+
+def build_controller(config: configs.ClassificationConfig, model, data) -> BudgetController | None:
+    """Builds what steers training to `train.flops_budget`; None without one.
+
+    Raises:
+        UserError: halting cannot meet the budget; says what it can.
+    """
+    train = config.train
+    if train.flops_budget is None:
+        return None
+    height, width = data.evaluation(1).element_spec["image"].shape[1:3]
+    try:
+        check_budget(model, train.flops_budget, [(height, width)])
+    except ValueError as error:
+        raise UserError(f"train.flops_budget: {error}") from None
+    return BudgetController(
+        train.flops_budget,
+        ponder_weight=config.model.ponder_weight or _LEAST_TAU,
+        horizon=max(1.0, train.steps / _CONTROLLER_HORIZONS),
     )
 
 

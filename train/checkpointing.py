@@ -29,16 +29,20 @@ class TrainingCheckpoints:
         optimizer: built.
         step: int64 variable, steps done.
         train_seconds: float64 variable, time spent on them.
+        controller: `tf.Module` with a state of its own, or None.
         keep: how many of the latest to keep.
     """
 
-    def __init__(self, directory: pathlib.Path, *, model, optimizer, step, train_seconds, keep):
+    def __init__(
+        self, directory: pathlib.Path, *, model, optimizer, step, train_seconds, controller, keep
+    ):
         self._step = step
         self._checkpoint = tf.train.Checkpoint(
             model=tracked_variables(model),
             optimizer=tracked_variables(optimizer),
             step=step,
             train_seconds=train_seconds,
+            **({} if controller is None else {"controller": controller}),
         )
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), max_to_keep=keep

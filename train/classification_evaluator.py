@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from train.classification_trainer import cross_entropy
 from train.localization import localization_auc
+from train.unit_usage import usage_scalars
 
 
 @dataclasses.dataclass
@@ -148,6 +149,7 @@ class ClassificationEvaluator(orbit.StandardEvaluator):
             result[f"num_units/{name}"] = float(usage.sum())
             cost = arrays[f"ponder_cost/{name}"]
             result[f"ponder_cost/{name}"] = float(cost.mean(dtype=np.float64))
+        result.update(usage_scalars(self.unit_usage))
         self._write_pictures()
         return result
 

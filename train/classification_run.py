@@ -20,6 +20,7 @@ from train.learning_rate import LearningRate
 from train.model_loading import load_classifier
 from train.progress import Progress, orbit_silenced
 from train.run_directory import RunDirectory
+from train.unit_usage import dead_units, usage_lines
 
 
 class ClassificationRun:
@@ -42,6 +43,7 @@ class ClassificationRun:
         self.model = builders.build_model(config, self.data)
         self._learning_rate = LearningRate(config.train.learning_rate, config.train.steps)
         self._optimizer = builders.build_optimizer(config.train, self._learning_rate, self.model)
+        self._budget = builders.build_controller(config, self.model, self.data)
         self._step = orbit.utils.create_global_step()
         self._train_seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         self.checkpoints = TrainingCheckpoints(
@@ -50,6 +52,7 @@ class ClassificationRun:
             optimizer=self._optimizer,
             step=self._step,
             train_seconds=self._train_seconds,
+            controller=self._budget,
             keep=config.train.keep_checkpoints,
         )
         restored = self.checkpoints.restore()
@@ -121,6 +124,8 @@ class ClassificationRun:
         metrics = {**_nested(self._evaluate()), **self._common_metrics()}
         metrics["plain_flops"] = self._evaluator.plain_flops
         metrics["unit_usage"] = self._evaluator.unit_usage
+        if self.config.model.halting is not None:
+            metrics["dead_units"] = dead_units(self._evaluator.unit_usage)
         atomic_write_json(self.directory.metrics, metrics)
         report.write_report(
             self.directory,
@@ -148,6 +153,7 @@ class ClassificationRun:
             self.data.train(train.batch_size, train.seed, start_step=self.step),
             self._step,
             train.label_smoothing,
+            self._budget,
         )
 
     def _build_evaluator(self) -> ClassificationEvaluator:
@@ -181,7 +187,19 @@ class ClassificationRun:
         values = {name: np.asarray(value).item() for name, value in values.items()}
         if not self._history.has("validation", self.step):
             self._history.append("validation", self.step, values)
+        if self.config.model.halting is not None:
+            self._watch_units()
         return values
+
+    def _watch_units(self) -> None:
+        usage = self._evaluator.unit_usage
+        for line in usage_lines(usage):
+            self._progress.say(line)
+        if dead := dead_units(usage):
+            self._progress.say(
+                f"warning: no position of any held-out image reached {', '.join(dead)}; a lower "
+                "ponder_weight or halting_bias keeps units alive"
+            )
 
     def _common_metrics(self) -> dict:
         model = self.config.model
@@ -191,7 +209,8 @@ class ClassificationRun:
             "train_seconds": round(float(self._train_seconds), 3),
             "parameters": sum(int(np.prod(weight.shape)) for weight in weights),
             "halting": model.halting,
-            "ponder_weight": model.ponder_weight,
+            "ponder_weight": self._ponder_weight(),
+            "flops_budget": self.config.train.flops_budget,
             "seed": self.config.train.seed,
             "corrupt_images_skipped": len(getattr(self.data, "corrupt_images", ())),
             "versions": {
@@ -201,6 +220,11 @@ class ClassificationRun:
                 "python": platform.python_version(),
             },
         }
+
+    def _ponder_weight(self) -> float | None:
+        if self._budget is not None:
+            return float(self._budget.ponder_weight)
+        return self.config.model.ponder_weight
 
     def _save_model(self) -> None:
         with atomic_path(self.directory.model) as temporary:

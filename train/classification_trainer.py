@@ -30,6 +30,7 @@ class ClassificationTrainer(orbit.StandardTrainer):
         dataset: endless batches of `image` and `label`.
         step: int64 variable, counts the steps.
         label_smoothing: share of the target spread evenly over the classes.
+        controller: `BudgetController` that steers the FLOPs of training, or None.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ClassificationTrainer(orbit.StandardTrainer):
         dataset,
         step: tf.Variable,
         label_smoothing: float = 0.0,
+        controller=None,
     ):
         super().__init__(dataset)
         self.model = model
@@ -47,6 +49,10 @@ class ClassificationTrainer(orbit.StandardTrainer):
         self.step = step
         self._learning_rate = learning_rate
         self._label_smoothing = label_smoothing
+        self._controller = controller
+        if controller is not None:
+            # A restored controller has moved on from the config's tau.
+            sact_tf.set_ponder_weight(model, controller.ponder_weight)
         height, width = dataset.element_spec["image"].shape[1:3]
         self._plain_flops = model.plain_flops(height, width)
         names = ["loss", *LOSS_PARTS, "accuracy", "gradient_norm", "flops_ratio"]
@@ -83,6 +89,9 @@ class ClassificationTrainer(orbit.StandardTrainer):
         )
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.step.assign_add(1)
+        if self._controller is not None:
+            share = tf.reduce_mean(tf.cast(outputs["flops"], tf.float64)) / self._plain_flops
+            self._controller.apply(self.model, share)
         self._update_means(outputs, labels, {**parts, "loss": loss}, gradient_norm)
 
     def train_loop_end(self):
@@ -99,6 +108,8 @@ class ClassificationTrainer(orbit.StandardTrainer):
         result = {name: float(mean.result()) for name, mean in self._means.items()}
         # The rate that the last step of the loop was made with.
         result["learning_rate"] = float(self._learning_rate(int(self.step) - 1))
+        if self._controller is not None:
+            result["ponder_weight"] = float(self._controller.ponder_weight)
         return result
 
     def _update_means(self, outputs, labels, losses, gradient_norm):

@@ -18,6 +18,12 @@ def resolve(config: configs.ClassificationConfig) -> None:
     _resolve_halting(config.model)
     _resolve_data(config.data)
     _check_learning_rate(config.train)
+    if config.train.flops_budget is not None and config.model.halting is None:
+        raise ConfigError(
+            "train.flops_budget",
+            "a network without halting always spends the same; expected null with halting: null, "
+            f"received {config.train.flops_budget}",
+        )
 
 
 def num_blocks(model: configs.ModelConfig) -> int:
@@ -44,6 +50,12 @@ def _resolve_network(model: configs.ModelConfig) -> None:
         _forbid(model, "model", ["depth", "units"], "with network: cifar (give units_per_block)")
         if model.units_per_block is None:
             raise ConfigError("model.units_per_block", "network: cifar needs it, received null")
+        units = model.units_per_block
+        if isinstance(units, list) and len(units) != _BLOCKS["cifar"]:
+            raise ConfigError(
+                "model.units_per_block",
+                f"expected an int or one per block ({_BLOCKS['cifar']}), received {units}",
+            )
     if model.base_channels is None:
         model.base_channels = _BASE_CHANNELS[model.network]
 

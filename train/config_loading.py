@@ -81,11 +81,33 @@ def load_config(
     if path is not None:
         _apply(config, _read_yaml(path), str(path))
         sources.append(str(path))
+    return override_config(config, overrides, resolve, sources)
+
+
+def override_config(
+    config: ConfigT,
+    overrides: Sequence[str],
+    resolve: Callable[[ConfigT], None] = lambda config: None,
+    sources: Sequence[str] = (),
+) -> ConfigT:
+    """Overrides, checks and locks a config that stands in memory, in place.
+
+    Args:
+        config: not locked.
+        overrides, resolve: as in `load_config`.
+        sources: where the config comes from, for messages.
+
+    Returns:
+        The config.
+
+    Raises:
+        UserError: as `load_config`.
+    """
     for override in overrides:
         for key, value in parse_overrides(override):
             _apply(config, _nested(key, value), OVERRIDE_FLAG)
     if any(overrides):
-        sources.append(f"{OVERRIDE_FLAG}={','.join(overrides)}")
+        sources = [*sources, f"{OVERRIDE_FLAG}={','.join(overrides)}"]
     try:
         resolve(config)
     except ConfigError as error:

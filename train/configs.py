@@ -24,7 +24,7 @@ class ModelConfig(base_config.Config):
             units, three blocks).
         depth: `imagenet` only: a standard depth. Instead of `units`.
         units: `imagenet` only: number of units of each block. Instead of `depth`.
-        units_per_block: `cifar` only.
+        units_per_block: `cifar` only; one number, or one for each of the three blocks.
         base_channels: channels that the first block's units work in; 64 for `imagenet`, 16 for
             `cifar` unless given.
         stem_channels: channels of the root convolution; the network's own default unless given.
@@ -42,7 +42,7 @@ class ModelConfig(base_config.Config):
     network: Literal["imagenet", "cifar"] = "imagenet"
     depth: Literal[50, 101, 152, 200] | None = None
     units: list[PositiveInt] | None = None
-    units_per_block: PositiveInt | None = None
+    units_per_block: PositiveInt | list[PositiveInt] | None = None
     base_channels: PositiveInt | None = None
     stem_channels: PositiveInt | None = None
     halting: Literal["act", "sact"] | None = None
@@ -184,6 +184,9 @@ class TrainConfig(base_config.Config):
         warm_start: plain residual network to start from: a run directory, a `.keras` file or a
             checkpoint. All but the halting branches is taken over, and the head where the classes
             are as many.
+        flops_budget: share of the plain network's FLOPs to end at. tau is then adapted from
+            `model.ponder_weight` on, and the bias of the halting scores with it
+            (`sact_tf.budget.BudgetController`).
         log_every: between lines, TensorBoard scalars and checks for NaN.
         checkpoint_every: between checkpoints.
         keep_checkpoints: how many of the latest to keep.
@@ -197,6 +200,7 @@ class TrainConfig(base_config.Config):
     weight_decay: NonNegativeFloat = 1e-4
     seed: NonNegativeInt = 0
     warm_start: str | None = None
+    flops_budget: PositiveFloat | None = None
     log_every: PositiveInt = 100
     checkpoint_every: PositiveInt = 1_000
     keep_checkpoints: PositiveInt = 3

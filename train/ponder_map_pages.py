@@ -40,20 +40,20 @@ def maps_figure(
     axes = figure.subplots(1, columns)
     extent = (0, width, height, 0)
     overlaid = ponder_maps.overlay(shown, image.total_map, limits["total"])
-    for axis, panel, title in zip(
-        axes, (shown, overlaid), ("image", "total over the image"), strict=False
-    ):
-        axis.imshow(panel, extent=extent)
-        axis.set_title(title, fontsize=9)
-    for axis, (name, ponder_map) in zip(axes[2:], maps.items(), strict=True):
+    panels = [("image", shown, None), ("total over the image", overlaid, None)]
+    for name, ponder_map in maps.items():
         colors = ponder_maps.colorize(ponder_map, limits[name])
-        axis.imshow(colors, extent=extent, interpolation="nearest")
-        axis.set_title(f"{name}: {ponder_map.mean():.2f}", fontsize=9)
-        scale = ScalarMappable(Normalize(*limits[name]), ponder_maps.COLORMAP)
-        bar = figure.colorbar(scale, ax=axis, orientation="horizontal", fraction=0.06, pad=0.04)
+        panels.append((f"{name}: {ponder_map.mean():.2f}", colors, limits[name]))
+    for axis, (title, panel, scale) in zip(axes, panels, strict=True):
+        axis.imshow(panel, extent=extent, interpolation="nearest" if scale else None)
+        axis.set_title(title, fontsize=9)
+        mappable = ScalarMappable(Normalize(*(scale or (0, 1))), ponder_maps.COLORMAP)
+        bar = figure.colorbar(mappable, ax=axis, orientation="horizontal", fraction=0.06, pad=0.04)
         bar.outline.set_edgecolor(theme.muted)
         bar.ax.tick_params(labelsize=7)
         bar.ax.grid(False)
+        # Also where there is nothing to explain, so that all panels stand in one line.
+        bar.ax.set_visible(scale is not None)
     for axis in axes:
         axis.set_axis_off()
     return figure

@@ -13,7 +13,7 @@ _USER_ERROR_CODE = 2
 _INTERRUPTED_CODE = 130  # 128 + SIGINT, as shells have it.
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
+def run(main: Callable[[Sequence[str]], None], positional: bool = False) -> None:
     """Parses the flags and runs `main`; ends the process.
 
     A `UserError` (also one raised inside an input pipeline) and a wrong flag print one line
@@ -21,18 +21,21 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     Relative paths mean the caller's directory, also under `bazel run`.
 
     Args:
-        main: called with the program's name as the only element of its list; arguments that belong
-            to no flag are refused.
+        main: called with the program's name and the arguments that belong to no flag.
+        positional: whether there may be such arguments; they are refused otherwise.
     """
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse_flags)
+    app.run(
+        lambda argv: _guarded(main, argv),
+        flags_parser=lambda argv: _parse_flags(argv, positional),
+    )
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(argv: Sequence[str], positional: bool) -> list[str]:
     try:
         remaining = flags.FLAGS(argv)
     except flags.Error as error:
         _exit_with(f"{error} (--help lists the flags)")
-    if len(remaining) > 1:
+    if len(remaining) > 1 and not positional:
         _exit_with(f"unexpected argument {remaining[1]!r}: every argument is a --flag=value")
     return remaining
 

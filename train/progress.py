@@ -10,6 +10,7 @@ from absl import flags, logging
 from tqdm import tqdm
 
 _SHOWN = ("loss", "cross_entropy", "ponder_loss", "weight_decay", "accuracy", "flops_ratio")
+_SHOWN += ("ponder_weight",)
 
 
 class Progress:

@@ -74,7 +74,9 @@ def write_report(
 def _title(config: configs.ClassificationConfig) -> str:
     model, data = config.model, config.data
     if model.network == "cifar":
-        network = f"CIFAR-style ResNet of 3 × {model.units_per_block} units"
+        units = model.units_per_block
+        units = "-".join(map(str, units)) if isinstance(units, list) else f"3 × {units}"
+        network = f"CIFAR-style ResNet of {units} units"
     elif model.depth:
         network = f"ResNet-{model.depth}"
     else:
@@ -264,7 +266,15 @@ def _panels(history: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> list[
                         marker=True,
                     ),
                 ],
-                reference=("without halting", 1.0),
+                reference=(
+                    ("without halting", 1.0)
+                    if metrics.get("flops_budget") is None
+                    else ("budget", metrics["flops_budget"])
+                ),
             ),
         ]
+        if any("ponder_weight" in record for record in train):
+            panels[5:5] = [
+                curves.Panel("Adapted ponder weight", "τ", [line(train, "ponder_weight", "τ")])
+            ]
     return panels

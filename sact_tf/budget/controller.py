@@ -90,6 +90,11 @@ class BudgetController(tf.Module):
         self._steps = _state(0.0, "steps")
 
     @property
+    def ponder_weight(self):
+        """tau as it stands, a scalar tensor."""
+        return tf.exp(self._log_tau)
+
+    @property
     def share(self):
         """The smoothed share of FLOPs, a scalar tensor."""
         return tf.convert_to_tensor(self._share)
@@ -123,7 +128,7 @@ class BudgetController(tf.Module):
             tf.clip_by_value(log_tau, math.log(_LOWEST_TAU), math.log(_HIGHEST_TAU))
         )
         return BudgetAction(
-            tf.exp(self._log_tau), tf.clip_by_value(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT)
+            self.ponder_weight, tf.clip_by_value(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT)
         )
 
     def apply(self, model, share):

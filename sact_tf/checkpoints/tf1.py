@@ -126,7 +126,7 @@ def _build(architecture, variables, use_moving_averages, class_names, backbone_o
 def _averaged(name, variables) -> str:
     average = name + _AVERAGE
     is_statistic = name.endswith(("/moving_mean", "/moving_variance"))
-    return name
+    return name if is_statistic and average not in variables else average
 
 
 def _check(weights, sources, variables) -> None:
@@ -157,7 +157,7 @@ def _classify(architecture, variables, used) -> dict[str, tuple[str, ...]]:
     for name in sorted(set(variables) - used):
         if _AVERAGE in name:
             kind = "moving averages"
-        elif True:
+        elif name in known:
             kind = "raw weights"
         elif name.rpartition("/")[0] in known:
             kind = "optimizer slots"

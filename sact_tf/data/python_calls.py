@@ -84,7 +84,8 @@ def call_python(
                 return [str(error).encode("utf-8", "backslashreplace"), *nothing]
 
     nothing = [
-        np.zeros([size or 0 for size in spec.shape], spec.dtype.as_numpy_dtype)
+        np.full([size or 0 for size in spec.shape], b"" if spec.dtype == tf.string else 0)
+        .astype(spec.dtype.as_numpy_dtype)
         for spec in output_signature
     ]
     # Not stateful: under op determinism tf.data would run a stateful map on one thread.

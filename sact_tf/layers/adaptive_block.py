@@ -103,6 +103,9 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
                 )
                 for number in range(1, len(self.units))
             ]
+        # tf.train.Checkpoint follows attributes, but not into Keras' lists of layers.
+        for number, layer in enumerate((*self.units, *self.halting_scores)):
+            setattr(self, f"_layer_{number}", layer)
 
     @property
     def execution(self):
@@ -152,7 +155,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     def build(self, input_shape):
         shape = tuple(input_shape)
         for number, unit in enumerate(self.units):
-            unit.build(shape)
+            _build_once(unit, shape)
             new_shape = tuple(unit.compute_output_shape(shape))
             if number > 0 and new_shape != shape:
                 raise ValueError(
@@ -161,7 +164,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
                 )
             shape = new_shape
             if number < len(self.halting_scores):
-                self.halting_scores[number].build(shape)
+                _build_once(self.halting_scores[number], shape)
 
     def call(self, inputs, training=None, valid=None):
         first = self.units[0]
@@ -287,6 +290,11 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     def from_config(cls, config):
         units = [keras.saving.deserialize_keras_object(unit) for unit in config["units"]]
         return cls(**{**config, "units": units})
+
+
+def _build_once(layer, shape):
+    if not layer.built:  # deserialized units are built already
+        layer.build(shape)
 
 
 def _check(units, halting, tile_size, statistics, epsilon):

@@ -61,6 +61,7 @@ class ImageClassifier(keras.Model):
         image = keras.Input(config["image_shape"], dtype=backbone.compute_dtype, name="image")
         logits = self.head(backbone(image)[backbone.block_names[-1]])
         super().__init__(inputs=image, outputs=logits, name=name, trainable=trainable)
+        self.dtype_policy = backbone.dtype_policy
         self.num_classes = num_classes
         self.class_names = None if class_names is None else list(class_names)
         self.preprocessing = preprocessing

@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 
 from tests.train import running
+from train.model_loading import load_classifier
 
 
 def _weights(run_directory):
-    model = keras.models.load_model(run_directory / "model.keras")
+    model = load_classifier(run_directory)
     return {weight.path: weight.numpy() for weight in model.weights}
 
 
@@ -72,7 +73,7 @@ def test_metrics(finished_run):
         assert sum(metrics["unit_usage"][block]) == pytest.approx(units)
     assert 0 < metrics["ponder_localization_auc"] < 1
     assert metrics["train_seconds"] > 0
-    model = keras.models.load_model(finished_run / "model.keras")
+    model = load_classifier(finished_run)
     assert metrics["parameters"] == sum(w.numpy().size for w in model.trainable_variables)
     assert model.class_names == [str(digit) for digit in range(10)]
     assert model.preprocessing["image_size"] == 16
@@ -84,7 +85,7 @@ def test_metrics_are_those_of_the_saved_model(finished_run):
 
     data = ClutteredDigits(16, 8, 2, 4, num_train=40, num_validation=30)
     (batch,) = data.evaluation(30)
-    model = keras.models.load_model(finished_run / "model.keras")
+    model = load_classifier(finished_run)
     outputs = model.ponder(batch["image"])
     metrics = running.read_metrics(finished_run)
     correct = np.argmax(outputs["logits"], axis=-1) == batch["label"].numpy()

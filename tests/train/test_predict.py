@@ -10,6 +10,7 @@ from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
 from tests.train import running
 from train import predict
+from train.model_loading import load_classifier
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_predict_lists_classes_and_costs_and_skips_what_is_corrupt(finished_run,
     ]
     assert [skipped["path"] for skipped in content["skipped"]] == [str(photos / "broken.jpg")]
 
-    model = keras.models.load_model(finished_run / "model.keras")
+    model = load_classifier(finished_run)
     for image in content["images"]:
         pixels = evaluation_function(model.preprocessing)(read_image(image["path"]))
         outputs = model.ponder(pixels[None])

@@ -1,0 +1,34 @@
+"""The watch for dead units: units at the end of a block that no position reaches."""
+
+from collections.abc import Mapping, Sequence
+
+
+def usage_lines(usage: Mapping[str, Sequence[float]]) -> list[str]:
+    """What the log says about which share of positions reaches each unit.
+
+    Args:
+        usage: per block, the share (0 to 1) of positions that unit 1, 2, ... is computed at.
+    """
+    return [
+        f"  {block}: units reached by " + ", ".join(f"{share:.1%}" for share in shares)
+        for block, shares in usage.items()
+    ]
+
+
+def dead_units(usage: Mapping[str, Sequence[float]]) -> list[str]:
+    """Names of the units that no position of a whole evaluation has reached, as `block2/unit_5`."""
+    return [
+        f"{block}/unit_{number}"
+        for block, shares in usage.items()
+        for number, share in enumerate(shares, start=1)
+        if share == 0
+    ]
+
+
+def usage_scalars(usage: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The shares by name, for TensorBoard."""
+    return {
+        f"unit_usage/{block}/unit_{number}": float(share)
+        for block, shares in usage.items()
+        for number, share in enumerate(shares, start=1)
+    }
