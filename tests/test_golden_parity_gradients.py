@@ -19,7 +19,13 @@ CASES = ["imagenet_sact_train_f64", "cifar_sact_frozen_f64"]
 LABEL_SMOOTHING = {"imagenet": 0.1, "cifar": 0.0}
 # tau is a float32 variable whatever the computation's precision.
 LOSS_TOLERANCE = {"float64": 1e-7, "float32": 1e-6}
-GRADIENT_TOLERANCE = {"float64": 1e-7, "float32": 2e-5}
+# In float32, batch statistics of a training step round coarser: the authors' own run is 4e-4 off.
+GRADIENT_TOLERANCE = {
+    ("float64", "train"): 1e-7,
+    ("float64", "frozen"): 1e-7,
+    ("float32", "train"): 8e-4,
+    ("float32", "frozen"): 2e-5,
+}
 STATISTICS_TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 
 
@@ -102,14 +108,8 @@ def test_gradients(step):
         scale = max(np.max(np.abs(gradient)), 1e-3 * largest)
         errors[name] = np.max(np.abs(step.gradients[name] - gradient)) / scale
     worst = max(errors, key=errors.get)
-    tolerance = GRADIENT_TOLERANCE[case.dtype]
-    if case.dtype == "float32" and case.meta["train"]:
-        # With batch statistics rounding alone reaches 8e-4; and on some processors it takes one
-        # position across a ReLU's zero, which shows in a few small gradients.
-        assert np.median(list(errors.values())) <= tolerance
-        assert errors[worst] <= 0.1, f"{worst}: {errors[worst]}"
-    else:
-        assert errors[worst] <= tolerance, f"{worst}: {errors[worst]}"
+    mode = "train" if case.meta["train"] else "frozen"
+    assert errors[worst] <= GRADIENT_TOLERANCE[case.dtype, mode], f"{worst}: {errors[worst]}"
 
 
 def test_moving_statistics(step):

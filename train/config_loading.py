@@ -117,6 +117,13 @@ def override_config(
     return config
 
 
+def unlocked_copy(config: ConfigT) -> ConfigT:
+    """A copy that can be changed."""
+    copy = type(config)()
+    _apply(copy, config.as_dict(), "config")
+    return copy
+
+
 def parse_overrides(text: str) -> list[tuple[str, Any]]:
     """Splits `a.b=1,c=[2, 3],d='x,y'` into keys and YAML values.
 

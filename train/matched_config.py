@@ -1,6 +1,5 @@
 """The plain network that spends as many FLOPs as an adaptive one, without choosing where."""
 
-import copy
 import json
 import pathlib
 
@@ -50,7 +49,7 @@ def matched_config(source: pathlib.Path) -> configs.ClassificationConfig:
     path = source / "config.yaml"
     if not path.is_file():
         raise UserError(f"--source={source}: expected a run directory, found no config.yaml there")
-    config = copy.deepcopy(
+    config = config_loading.unlocked_copy(
         config_loading.load_config(
             configs.ClassificationConfig, path, resolve=config_checks.resolve
         )
@@ -61,7 +60,6 @@ def matched_config(source: pathlib.Path) -> configs.ClassificationConfig:
             "expected a run of ACT or SACT"
         )
     units = matched_units(source)
-    config.unlock()
     if config.model.network == "cifar":
         config.model.units_per_block = units
     else:

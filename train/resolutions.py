@@ -1,13 +1,12 @@
 """Evaluation of one classifier at several image sizes, without training it again."""
 
-import copy
 import dataclasses
 from typing import Any
 
 import tensorflow as tf
 
 from sact_tf.errors import UserError
-from train import builders, configs
+from train import builders, config_loading, configs
 from train.classification_evaluator import ClassificationEvaluator
 
 
@@ -35,7 +34,6 @@ def held_out_images(config: configs.DataConfig, image_size: int, batch_size: int
     Raises:
         UserError: files are missing or unusable.
     """
-    config = copy.deepcopy(config)
     if config.source == "cluttered_digits":
         data = builders.build_data(config)
         dataset = data.evaluation(batch_size)
@@ -44,7 +42,8 @@ def held_out_images(config: configs.DataConfig, image_size: int, batch_size: int
                 lambda batch: _resized(batch, image_size, config.cluttered_digits.image_size)
             )
     else:
-        config.override({"preprocessing": {"image_size": image_size}})
+        config = config_loading.unlocked_copy(config)
+        config.preprocessing.image_size = image_size
         data = builders.build_data(config)
         dataset = data.evaluation(batch_size)
     return HeldOutImages(dataset, data.num_examples("validation"), data.num_classes)

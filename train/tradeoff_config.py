@@ -1,12 +1,11 @@
 """The config of a FLOPs-against-accuracy experiment, and the runs that it means."""
 
-import copy
 import dataclasses
 
 from official.modeling.hyperparams import base_config
 
 from train import config_checks, configs
-from train.config_loading import ConfigError
+from train.config_loading import ConfigError, unlocked_copy
 from train.config_types import PositiveFloat, PositiveInt
 
 
@@ -180,8 +179,7 @@ def run_config(
         run: not a matched baseline (see `matched_config`), not a calibrated network.
         source_dir: directory of the run it starts from.
     """
-    result = copy.deepcopy(config.base)
-    result.unlock()
+    result = unlocked_copy(config.base)
     result.train.seed = run.seed
     if run.method == "plain":
         if run.value is not None:
@@ -204,4 +202,4 @@ def apply_stage(stage: StageConfig, train: configs.TrainConfig) -> None:
     if stage.steps is not None:
         train.steps = stage.steps
     if stage.learning_rate is not None:
-        train.learning_rate = copy.deepcopy(stage.learning_rate)
+        train.learning_rate = unlocked_copy(stage.learning_rate)

@@ -17,7 +17,8 @@ class FlopsBudget(keras.callbacks.Callback):
     """Steers the model to a share of the plain network's FLOPs.
 
     Every few batches the FLOPs are measured on `images`, in inference mode, and `BudgetController`
-    answers: with tau, and with a shift of the halting biases. Each epoch logs `ponder_weight` and `flops_ratio` as they stand at its end.
+    answers: with tau, and with a shift of the halting biases. Each epoch logs `ponder_weight` and
+    `flops_ratio` as they stand at its end.
 
     Args:
         flops_ratio: the budget, such as 0.6.

@@ -18,7 +18,8 @@ import tensorflow as tf
 from sact_tf.data.errors import assert_no_error
 from sact_tf.errors import UserError
 
-_QUIET_SECONDS = 0.05
+_QUIET_SECONDS = 0.1
+_TICK_SECONDS = 0.01
 _LONGEST_WAIT_SECONDS = 10.0
 
 
@@ -43,12 +44,17 @@ class _Calls:
                 self._last = time.monotonic()
 
     def close(self) -> None:
+        if not self._last and not self._running:  # There was no call at all.
+            return
         self.closing = True
-        start = self._last = time.monotonic()
-        while time.monotonic() - start < _LONGEST_WAIT_SECONDS:
-            time.sleep(_QUIET_SECONDS / 5)  # The waiting threads get the interpreter's lock here.
+        start = now = self._last = time.monotonic()
+        while now - start < _LONGEST_WAIT_SECONDS:
+            time.sleep(_TICK_SECONDS)  # Threads that wait for the interpreter's lock get it here.
+            tick, now = now, time.monotonic()
             with self._lock:
-                if not self._running and time.monotonic() - self._last > _QUIET_SECONDS:
+                if now - tick > 3 * _TICK_SECONDS:
+                    self._last = now  # The machine is busy: other threads had no time either.
+                if not self._running and now - self._last > _QUIET_SECONDS:
                     return
 
 
@@ -75,17 +81,18 @@ def call_python(
     """
 
     def guarded(*arguments):
-        if _calls.closing:
-            return ["the process is ending", *nothing]
         with _calls.one():
+            if _calls.closing:
+                return ["the process is ending", *nothing]
             try:
                 return ["", *function(*arguments)]
             except UserError as error:
                 return [str(error).encode("utf-8", "backslashreplace"), *nothing]
 
     nothing = [
-        np.full([size or 0 for size in spec.shape], b"" if spec.dtype == tf.string else 0)
-        .astype(spec.dtype.as_numpy_dtype)
+        np.full([size or 0 for size in spec.shape], b"" if spec.dtype == tf.string else 0).astype(
+            spec.dtype.as_numpy_dtype
+        )
         for spec in output_signature
     ]
     # Not stateful: under op determinism tf.data would run a stateful map on one thread.

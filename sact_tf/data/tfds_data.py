@@ -156,8 +156,8 @@ def _check_features(name: str, features) -> tuple[int | None, list[str] | None]:
     """Returns the number of classes and their names, None where the set does not know them."""
     import tensorflow_datasets as tfds
 
-    keys = sorted(features) if isinstance(features, Mapping) else []
-    if not isinstance(features, Mapping) or not {"image", "label"} <= set(features):
+    keys = sorted(features.keys()) if isinstance(features, tfds.features.FeaturesDict) else []
+    if not {"image", "label"} <= set(keys):
         raise UserError(f"{name}: expected the features 'image' and 'label', found {keys}")
     image, label = features["image"], features["label"]
     if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:

@@ -24,7 +24,7 @@ class ResidualUnit(keras.layers.Layer):
 
     - `unit.reach`: number of 3x3 convolutions in a row, which is how far f reads.
     - `unit.residual_rows(active, ring, rows, batch, training=)`: f at the active positions alone,
-      as rows [A, C], and its sum over the active positions of each image, [B, C]. `active` [A, C] and
+      as rows [A, C], and its sum over those of each image, [B, C]. `active` [A, C] and
       `ring` [E, C] are the states at the positions that `rows` (an `ActiveRows`) tells; `batch` is
       the number of images.
 
