@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
 
@@ -77,3 +78,12 @@ def test_every_directory_of_tests_is_a_target():
     directories = {file.parent for file in _ROOT.glob("tests/**/test_*.py")}
     assert [path for path in directories if not (path / "BUILD").exists()] == []
     assert [path for path in directories if not (path / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("directory", sorted({f.parent.name for f in _ROOT.glob("tests/*/*.py")}))
+def test_a_directory_of_tests_declares_whose_helpers_it_imports(directory):
+    source = "".join(file.read_text("utf-8") for file in _ROOT.glob(f"tests/{directory}/*.py"))
+    others = set(re.findall(r"^(?:from|import) tests\.(\w+)\b", source, re.MULTILINE)) - {directory}
+    folders = {name for name in others if (_ROOT / "tests" / name).is_dir()}
+    declared = _rules(f"tests/{directory}")[directory].get("deps", [])
+    assert {f"//tests/{name}:helpers" for name in folders} == set(declared)

@@ -67,7 +67,7 @@ class ClassificationRun:
             directory.adopt(config)
             for change in changes:
                 self._progress.say(f"going on with a changed config: {change}")
-        self._history = History(directory.history, self.step)
+        self._history = History(directory.history, self.step if trains else None)
         self._evaluator = self._build_evaluator()
         self._trainer = self._build_trainer() if trains else None
         self._controller = orbit.Controller(

@@ -12,12 +12,17 @@ class History:
 
     Args:
         path: the file.
-        last_step: step that the run goes on from; what was written after it is dropped.
+        last_step: step that the run goes on from; what was written after it is dropped. None for
+            an evaluation, which drops nothing.
     """
 
-    def __init__(self, path: pathlib.Path, last_step: int):
+    def __init__(self, path: pathlib.Path, last_step: int | None):
         self._path = path
-        kept = [record for record in read_history(path) if record["step"] <= last_step]
+        records = read_history(path)
+        self._written = {(record["kind"], record["step"]) for record in records}
+        if last_step is None:
+            return
+        kept = [record for record in records if record["step"] <= last_step]
         self._written = {(record["kind"], record["step"]) for record in kept}
         atomic_write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 

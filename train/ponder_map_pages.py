@@ -1,6 +1,8 @@
 """Pictures of ponder cost maps of photographs, and the page that shows them (figures 8 and 9)."""
 
 import html as html_text
+import pathlib
+import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
 
@@ -73,6 +75,21 @@ def overlay_image(image: PonderedImage, shown: np.ndarray, limits: Limits) -> Im
     if factor > 1:
         shown = shown.repeat(factor, axis=0).repeat(factor, axis=1)
     return Image.fromarray(ponder_maps.overlay(shown, image.total_map, limits["total"]))
+
+
+def file_names(paths: list[pathlib.Path]) -> list[str]:
+    """A readable name for each file, no two alike."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in paths:
+        stem = re.sub(r"[^\w.-]+", "_", path.stem)[:80] or "image"
+        # Case does not tell files apart everywhere.
+        name, number = stem, 2
+        while name.lower() in taken:
+            name, number = f"{stem}_{number}", number + 1
+        taken.add(name.lower())
+        names.append(name)
+    return names
 
 
 def index_page(

@@ -11,7 +11,6 @@ A file that is no readable image is named on stderr and skipped; the exit code i
 """
 
 import pathlib
-import re
 import sys
 
 from absl import flags
@@ -60,7 +59,9 @@ def main(_):
             _skip(skipped, path, error)
     entries, records = [], []
     limits = _limits(images)
-    for image, name in zip(images, _file_names([image.path for image in images]), strict=True):
+    for image, name in zip(
+        images, ponder_map_pages.file_names([image.path for image in images]), strict=True
+    ):
         files = (f"{name}_maps.png", f"{name}_overlay.png")
         try:
             shown = read_shown(image.path)
@@ -88,21 +89,6 @@ def _limits(images: list[PonderedImage]) -> dict[str, tuple[float, float]]:
     blocks = images[0].block_maps
     limits = {name: shared_limits(image.block_maps[name] for image in images) for name in blocks}
     return {"total": shared_limits(image.total_map for image in images), **limits}
-
-
-def _file_names(paths: list[pathlib.Path]) -> list[str]:
-    """A readable name for each file, no two alike."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in paths:
-        stem = re.sub(r"[^\w.-]+", "_", path.stem)[:80] or "image"
-        # Case does not tell files apart everywhere.
-        name, number = stem, 2
-        while name.lower() in taken:
-            name, number = f"{stem}_{number}", number + 1
-        taken.add(name.lower())
-        names.append(name)
-    return names
 
 
 def _draw(image: PonderedImage, shown, limits, files: list[pathlib.Path]) -> None:

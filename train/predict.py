@@ -6,7 +6,6 @@ The preprocessing saved with the model is used. A file that is no readable image
 and skipped; the exit code is then 1.
 """
 
-import glob
 import itertools
 import os
 import pathlib
@@ -23,6 +22,7 @@ from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_json
 from train import program
+from train.image_files import find_images
 from train.model_loading import load_classifier
 
 _MODEL = flags.DEFINE_string("model", None, "a .keras file or a run directory", required=True)
@@ -34,24 +34,6 @@ _TOP = flags.DEFINE_integer("top", 5, "classes to list for each image", lower_bo
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "images run at once", lower_bound=1)
 
 _SKIPPED_CODE = 1
-
-
-def find_images(pattern: str) -> list[pathlib.Path]:
-    """Lists the files that a path, a pattern or a folder (with its sub-folders) means, sorted.
-
-    Raises:
-        UserError: there are none.
-    """
-    path = pathlib.Path(pattern).expanduser()
-    if path.is_dir():
-        inside = [(p, p.relative_to(path).parts) for p in path.rglob("*")]
-        found = [p for p, parts in inside if not any(part.startswith(".") for part in parts)]
-    else:
-        found = [pathlib.Path(p) for p in glob.glob(str(path), recursive=True)]
-    files = sorted(p for p in found if p.is_file())
-    if not files:
-        raise UserError(f"--images={pattern}: no such file, and nothing matches")
-    return files
 
 
 class Predictor:

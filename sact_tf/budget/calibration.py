@@ -95,14 +95,15 @@ def find_shift(model, dataset, flops_ratio):
         return tried[shift]
 
     measured(0.0)
-    check_budget(model, flops_ratio, share.sizes)
-    cheap, dear = _bracket(measured, flops_ratio)
-    while cheap - dear > _FINEST_STEP and min(_errors(tried, flops_ratio).values()) > _AIM:
-        middle = (cheap + dear) / 2
-        if measured(middle) > flops_ratio:
-            dear = middle
-        else:
-            cheap = middle
+    check_budget(share, flops_ratio, share.sizes)
+    if abs(tried[0.0] - flops_ratio) > _AIM:
+        cheap, dear = _bracket(measured, flops_ratio)
+        while cheap - dear > _FINEST_STEP and min(_errors(tried, flops_ratio).values()) > _AIM:
+            middle = (cheap + dear) / 2
+            if measured(middle) > flops_ratio:
+                dear = middle
+            else:
+                cheap = middle
     errors = _errors(tried, flops_ratio)
     # Of equally near ones the smallest change.
     best = min(errors, key=lambda shift: (errors[shift], abs(shift)))

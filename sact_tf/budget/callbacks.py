@@ -47,7 +47,7 @@ class FlopsBudget(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._share = FlopsShare(self.model)
         share = self._share(self.images)
-        check_budget(self.model, self.flops_ratio, self._share.sizes)
+        check_budget(self._share, self.flops_ratio, self._share.sizes)
         if self._controller is None:
             tau = float(adaptive_blocks(self.model)[0].ponder_weight)
             self._controller = BudgetController(

@@ -93,28 +93,23 @@ def reachable_range(model, height, width):
     Raises:
         ValueError: see `FlopsShare`, or the model has no halting scores.
     """
-    share = FlopsShare(model)
-    image = np.zeros([1, height, width, model.inputs[0].shape[-1]], np.float32)
-    ends = []
-    for shift in (_SATURATING, -_SATURATING):
-        with halting_logits_shifted(model, shift):
-            ends.append(share(image))
-    return tuple(ends)
+    return _range(FlopsShare(model), height, width)
 
 
 def check_budget(model, flops_ratio, sizes):
     """Refuses a budget that halting cannot meet.
 
     Args:
-        model: see `FlopsShare`.
+        model: see `FlopsShare`; or a `FlopsShare`, which spares compiling another.
         flops_ratio: the budget.
         sizes: (height, width) of the images, one or several.
 
     Raises:
         ValueError: with the range that can be reached.
     """
+    share = model if isinstance(model, FlopsShare) else FlopsShare(model)
     areas = sorted(sizes, key=lambda size: size[0] * size[1])
-    ranges = [reachable_range(model, *size) for size in {areas[0], areas[-1]}]
+    ranges = [_range(share, *size) for size in {areas[0], areas[-1]}]
     lowest, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
     if not lowest <= flops_ratio <= highest:
         shown = " to ".join(
@@ -125,6 +120,15 @@ def check_budget(model, flops_ratio, sizes):
             f"units, with their halting scores) of the plain network's FLOPs on images of {shown} "
             f"pixels, received flops_ratio={flops_ratio!r}"
         )
+
+
+def _range(share, height, width):
+    image = np.zeros([1, height, width, share.model.inputs[0].shape[-1]], np.float32)
+    ends = []
+    for shift in (_SATURATING, -_SATURATING):
+        with halting_logits_shifted(share.model, shift):
+            ends.append(share(image))
+    return tuple(ends)
 
 
 def _batches(dataset):

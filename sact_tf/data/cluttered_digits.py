@@ -129,7 +129,7 @@ class ClutteredDigits(ImageClassificationData):
             return canvases.images, canvases.labels
 
         signature = self._signature(batch_size)[:2]
-        steps = tf.data.Dataset.range(start_step, 2**62 // batch_size)
+        steps = tf.data.Dataset.counter(start_step)
         return with_fixed_order(steps.map(self._example_function(load, signature)))
 
     def evaluation(self, batch_size: int) -> tf.data.Dataset:

@@ -23,7 +23,6 @@ from sact_tf.errors import UserError
 _logger = logging.getLogger(__name__)
 
 _MAX_SUBSTITUTES = 100
-_MAX_POSITION = 2**62
 
 _IMAGE = tf.TensorSpec([None, None, 3], tf.uint8)
 _LABEL = tf.TensorSpec([], tf.int32)
@@ -100,7 +99,7 @@ class IndexedClassificationData(ImageClassificationData):
             )
             return {"image": self._training_function(image, augmentation_seed), "label": label}
 
-        positions = tf.data.Dataset.range(start_step * batch_size, _MAX_POSITION)
+        positions = tf.data.Dataset.counter(start_step * batch_size)
         dataset = _parallel_map(positions, example).batch(batch_size, drop_remainder=True)
         return with_fixed_order(dataset)
 

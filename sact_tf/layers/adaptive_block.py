@@ -13,6 +13,9 @@ from sact_tf.ops.positions import subsample
 from sact_tf.ops.tiles import share_within_tiles
 
 STATISTICS = ("full", "evaluated")
+# Break-even between dense and tiled units by channels of the block (docs/performance.md): narrow
+# blocks are bound by memory, where compact rows cost more than they save.
+DENSE_SHARES = ((256, 0.55), (512, 0.7), (float("inf"), 0.85))
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -30,11 +33,13 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         halting: None, "act" or "sact".
         tile_size: k; SACT's scores are averaged over k x k tiles and shared by each tile, which
             then halts as one. 1 is the paper's per-position SACT.
-        execution: "masked" computes everything and masks, "tiled" computes what is active; see
-            `sact_tf.set_execution`.
+        execution: "masked" computes everything and masks, "tiled" computes what is active, "auto"
+            takes the cheaper of a dense and a tiled unit; see `sact_tf.set_execution`.
         statistics: where training takes the batch statistics of the units after the first: "full"
             map (the authors' way; masked execution only) or "evaluated" positions only. None
             takes "full" where the execution computes it.
+        dense_share: share of active positions above which "auto" runs a unit densely; None takes
+            what was measured for the number of channels (docs/performance.md).
         ponder_weight: tau. Kept in a variable (not among `weights`), see `set_ponder_weight`.
         halting_epsilon: halt at a cumulative score of 1 - epsilon.
         halting_bias, halting_negative_slope: `bias` and `negative_slope` of `HaltingScore`.
@@ -60,6 +65,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         tile_size=1,
         execution="masked",
         statistics=None,
+        dense_share=None,
         ponder_weight=0.0,
         halting_epsilon=0.01,
         halting_bias=-3.0,
@@ -69,12 +75,13 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check(units, halting, tile_size, statistics, halting_epsilon)
+        _check(units, halting, tile_size, statistics, dense_share, halting_epsilon)
         self.units = list(units)
         self.halting = halting
         self.tile_size = tile_size
         self.execution = execution
         self._statistics = statistics
+        self._dense_share = dense_share
         self.halting_epsilon = halting_epsilon
         self.halting_bias = halting_bias
         self.halting_negative_slope = halting_negative_slope
@@ -126,6 +133,14 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         if self._statistics is None:
             return "full" if self.execution == "masked" else "evaluated"
         return self._statistics
+
+    @property
+    def dense_share(self):
+        """Share of active positions above which "auto" runs a unit densely."""
+        if self._dense_share is not None:
+            return self._dense_share
+        channels = self.units[-1].out_channels
+        return next(share for most, share in DENSE_SHARES if channels <= most)
 
     @property
     def supports_jit(self):
@@ -278,6 +293,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             "tile_size": self.tile_size,
             "execution": self.execution,
             "statistics": self._statistics,
+            "dense_share": self._dense_share,
             "ponder_weight": self.get_ponder_weight(),
             "halting_epsilon": self.halting_epsilon,
             "halting_bias": self.halting_bias,
@@ -297,7 +313,7 @@ def _build_once(layer, shape):
         layer.build(shape)
 
 
-def _check(units, halting, tile_size, statistics, epsilon):
+def _check(units, halting, tile_size, statistics, dense_share, epsilon):
     if not units:
         raise ValueError("Expected units to be a non-empty list of residual units, received none")
     if halting is not None and halting not in KINDS:
@@ -313,6 +329,8 @@ def _check(units, halting, tile_size, statistics, epsilon):
         raise ValueError(
             f"Expected statistics to be None or one of {STATISTICS}, received {statistics!r}"
         )
+    if dense_share is not None and not 0 <= dense_share <= 1:
+        raise ValueError(f"Expected dense_share to be None or in [0, 1], received {dense_share!r}")
     if not 0 < epsilon < 1:
         raise ValueError(f"Expected halting_epsilon in (0, 1), received {epsilon!r}")
 

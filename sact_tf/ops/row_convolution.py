@@ -15,16 +15,17 @@ def take_rows(features, index):
     """`tf.gather` of rows of which none is taken twice: [R, ...], int32 [A] -> [A, ...]."""
 
     @tf.custom_gradient
-    def take(features):
+    def take(features, index):
+        index = _local(index)
         shape = tf.shape(features)
 
         def gradient(upstream):
             zeros = tf.zeros(shape, upstream.dtype)
-            return tf.tensor_scatter_nd_update(zeros, index[:, tf.newaxis], upstream)
+            return tf.tensor_scatter_nd_update(zeros, index[:, tf.newaxis], upstream), None
 
         return tf.gather(features, index), gradient
 
-    return take(features)
+    return take(features, index)
 
 
 def convolve_rows(pieces, kernel, neighbours, num_outputs):
@@ -41,7 +42,8 @@ def convolve_rows(pieces, kernel, neighbours, num_outputs):
     """
 
     @tf.custom_gradient
-    def convolve(kernel, *pieces):
+    def convolve(neighbours, num_outputs, kernel, *pieces):
+        neighbours, num_outputs = _local(neighbours), _local(num_outputs)
         columns = _windows(pieces, neighbours[:num_outputs])
         outputs = tf.matmul(columns, _as_matrix(kernel))
 
@@ -52,11 +54,11 @@ def convolve_rows(pieces, kernel, neighbours, num_outputs):
             transposed = _as_matrix(tf.transpose(kernel, [0, 1, 3, 2]))
             gradients = tf.matmul(_windows([upstream], readers), transposed)
             sizes = [tf.shape(piece)[0] for piece in pieces]
-            return (kernel_gradient, *tf.split(gradients, sizes, num=len(pieces)))
+            return (None, None, kernel_gradient, *tf.split(gradients, sizes, num=len(pieces)))
 
         return outputs, gradient
 
-    return convolve(kernel, *pieces)
+    return convolve(neighbours, num_outputs, kernel, *pieces)
 
 
 def sum_neighbour_rows(pieces, neighbours, num_outputs):
@@ -72,7 +74,8 @@ def sum_neighbour_rows(pieces, neighbours, num_outputs):
     """
 
     @tf.custom_gradient
-    def add(*pieces):
+    def add(neighbours, num_outputs, *pieces):
+        neighbours, num_outputs = _local(neighbours), _local(num_outputs)
         zeros = tf.zeros([1, 9], pieces[0].dtype)
         flat = tf.reshape(tf.concat([zeros, *pieces], axis=0), [-1])
         terms = tf.gather(flat, neighbours[:num_outputs] * 9 + tf.range(9))
@@ -81,11 +84,16 @@ def sum_neighbour_rows(pieces, neighbours, num_outputs):
             padded = tf.concat([tf.zeros([1], upstream.dtype), upstream], axis=0)
             gradients = tf.gather(padded, _readers(neighbours, num_outputs))
             sizes = [tf.shape(piece)[0] for piece in pieces]
-            return tf.split(gradients, sizes, num=len(pieces))
+            return (None, None, *tf.split(gradients, sizes, num=len(pieces)))
 
         return tf.reduce_sum(terms, axis=1), gradient
 
-    return add(*pieces)
+    return add(neighbours, num_outputs, *pieces)
+
+
+def _local(index):
+    """The tensor as one of this graph: gradients in nested branches can't reach further out."""
+    return tf.identity(index)
 
 
 def _windows(pieces, neighbours):

@@ -1,6 +1,7 @@
 """Comparisons of the batches that data sets give."""
 
 import numpy as np
+import tensorflow as tf
 
 
 def take(dataset, count):
@@ -21,7 +22,9 @@ def assert_same(batches, others):
 
 def assert_resumes(data, batch_size, steps, start_steps, seed=3):
     """Holds the stream against its own continuations, and against another seed."""
-    whole = take(data.train(batch_size, seed), steps)
+    dataset = data.train(batch_size, seed)
+    assert dataset.cardinality() == tf.data.INFINITE_CARDINALITY
+    whole = take(dataset, steps)
     for start in start_steps:
         assert_same(take(data.train(batch_size, seed, start), steps - start), whole[start:])
     other = take(data.train(batch_size, seed + 1), steps)

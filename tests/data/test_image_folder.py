@@ -63,6 +63,15 @@ def test_stream_resumes_across_epochs(folder):
     assert (labels[:18] != labels[18:36]).any()
 
 
+def test_augmentation_differs_between_examples_and_epochs(tmp_path):
+    for name in ("a", "b"):
+        for index in range(3):
+            write_picture(tmp_path / name / f"{index}.png", seed=0)  # All the same picture.
+    data = ImageFolder(tmp_path, tmp_path, preprocessing={"name": "imagenet", "image_size": 16})
+    batches = take(data.train(6, seed=0), 3)
+    assert len({image.tobytes() for batch in batches for image in batch["image"]}) == 18
+
+
 def test_training_is_the_same_with_op_determinism(folder):
     data = ImageFolder(folder, folder, preprocessing={"name": "imagenet", "image_size": 16})
     before = take(data.train(4, seed=0), 6)

@@ -10,6 +10,7 @@ from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
 from tests.train import running
 from train import predict
+from train.image_files import find_images
 from train.model_loading import load_classifier
 
 
@@ -64,14 +65,14 @@ def test_predict_lists_classes_and_costs_and_skips_what_is_corrupt(finished_run,
 
 def test_find_images_takes_a_file_a_pattern_or_a_folder(photos):
     def names(pattern):
-        return [path.name for path in predict.find_images(str(pattern))]
+        return [path.name for path in find_images(str(pattern))]
 
     assert names(photos / "a.jpg") == ["a.jpg"]
     assert names(photos / "*.jpg") == ["a.jpg", "broken.jpg"]
     assert names(photos / "**" / "*.png") == ["b grey.png", "c.png"]
     assert names(photos) == ["a.jpg", "b grey.png", "broken.jpg", "c.png"]
     with pytest.raises(UserError, match="nothing matches"):
-        predict.find_images(str(photos / "*.bmp"))
+        find_images(str(photos / "*.bmp"))
 
 
 def test_images_of_different_sizes_keep_their_order():

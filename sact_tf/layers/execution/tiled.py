@@ -1,4 +1,4 @@
-"""Tiled execution: only what is still active is computed, with stock TensorFlow operations.
+"""Tiled and auto execution: only what is active is computed, with stock TensorFlow operations.
 
 The numbers are those of masked execution for the same tile size, up to rounding.
 """
@@ -6,6 +6,7 @@ The numbers are those of masked execution for the same tile size, up to rounding
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
+from sact_tf.layers.execution.auto import run_auto_positions
 from sact_tf.layers.execution.masked import run_masked
 from sact_tf.layers.execution.tiled_images import run_tiled_images
 from sact_tf.layers.execution.tiled_positions import run_tiled_positions
@@ -20,10 +21,26 @@ def run_tiled(block, state, valid, training):
         NotImplementedError: inside a function that XLA compiles.
         ValueError: training with statistics of the full map, of which only a part is computed.
     """
+    return _run(block, state, valid, training, run_tiled_positions)
+
+
+def run_auto(block, state, valid, training):
+    """As `run_tiled`, but units at which many positions are active run densely.
+
+    Many is more than the block's `dense_share`. In training on several replicas all units are
+    tiled: moving statistics cannot be updated inside a branch there.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    several = training and replicas > 1
+    run = run_tiled_positions if several else run_auto_positions
+    return _run(block, state, valid, training, run)
+
+
+def _run(block, state, valid, training, run_positions):
     if block.halting is None:
         return run_masked(block, state, valid, training)
     check_dynamic_shapes(block, training)
-    run = run_tiled_images if block.halting == "act" else run_tiled_positions
+    run = run_tiled_images if block.halting == "act" else run_positions
     return run(block, state, valid, training)
 
 
@@ -39,4 +56,10 @@ def check_dynamic_shapes(block, training):
         raise ValueError(
             f"execution={block.execution!r} does not compute the full map, whose batch statistics "
             "statistics='full' asks for in training: use statistics='evaluated' (or None)"
+        )
+    reaches = {getattr(unit, "reach", None) for unit in block.units}
+    if block.halting == "sact" and (len(reaches) > 1 or reaches == {None}):
+        raise TypeError(
+            f"execution={block.execution!r} needs units of one `reach` with `residual_rows` (see "
+            f"sact_tf.layers.ResidualUnit), received {[type(u).__name__ for u in block.units]}"
         )

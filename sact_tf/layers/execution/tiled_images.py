@@ -57,11 +57,16 @@ def run_tiled_images(block, state, valid, training):
             work = ImageWork(halting, images, take_rows(active, kept), take_rows(output, kept))
             return work, weight, finished
 
+        # An empty work set is its own set of finished images. (A slice [:0] would have a static
+        # shape, which Grappler then takes for the shape of both branches.)
         def skip(work=work):
-            none = Finished(tf.zeros([0], tf.int32), work.output[:0])
-            return work, tf.zeros_like(work.halting.remainder), none
+            nothing = Finished(work.images, work.output)
+            return work, tf.zeros_like(work.halting.remainder), nothing
 
-        work, weight, finished = run_unless_empty(run, skip, tf.size(work.images), training)
+        if index == 0:
+            work, weight, finished = run()
+        else:
+            work, weight, finished = run_unless_empty(run, skip, tf.size(work.images), training)
         weights.append(weight)
         chunks.append(finished)
     return assemble(chunks, state), work.halting, weights, flops

@@ -43,28 +43,45 @@ class Work(NamedTuple):
 
 def run_tiled_positions(block, state, valid, training):
     """`run_tiled` for `halting="sact"`."""
-    halting = block.initial_halting(state, valid)
-    mean = block_mean(state, valid)
-    flops = block.unit_flops(0, halting.active, state, valid)
-    score = block.halting_score(0, state, training, valid, mean=mean)
-    halting, weight = block.halting_step(0, halting, score)
-    weights = [weight]
+    first = run_first_score(block, state, valid, training)
     if len(block.units) == 1:
-        return state, halting, weights, flops
-    work, finished = gather_active(block, state, state, halting, mean, valid)
-    chunks = [finished]
+        return state, first.halting, [first.weight], first.flops
+    work, finished = gather_active(block, state, state, first.halting, first.mean, valid)
+    weights, chunks, flops = [first.weight], [finished], first.flops
     for index in range(1, len(block.units)):
-        counts = [flops_ops.count_positions(m) for m in (work.rows.outer, work.halting.active)]
-        flops += block.position_flops(index, *counts)
+        flops += block.position_flops(
+            index,
+            flops_ops.count_positions(work.rows.outer),
+            flops_ops.count_positions(work.halting.active),
+        )
         work, weight, finished = run_unless_empty(
             lambda index=index, work=work: run_unit(block, index, work, valid, training),
             lambda work=work: skip_unit(work),
-            tf.size(work.rows.active_positions),
+            work.rows.num_active,
             training,
         )
         weights.append(weight)
         chunks.append(finished)
     return assemble(chunks, state), work.halting, weights, flops
+
+
+class First(NamedTuple):
+    """After the first unit: `HaltingState`, weight [B, H, W], mean [B, C], int64 FLOPs [B]."""
+
+    halting: HaltingState
+    weight: tf.Tensor
+    mean: tf.Tensor
+    flops: tf.Tensor
+
+
+def run_first_score(block, state, valid, training):
+    """The halting score after the first unit, which is evaluated everywhere."""
+    halting = block.initial_halting(state, valid)
+    flops = block.unit_flops(0, halting.active, state, valid)
+    mean = mean_over(tf.cast(state, halting.remainder.dtype), valid)
+    score = block.halting_score(0, state, training, valid, mean=mean)
+    halting, weight = block.halting_step(0, halting, score)
+    return First(halting, weight, mean, flops)
 
 
 def run_unit(block, index, work, valid, training):
@@ -94,26 +111,30 @@ def run_unit(block, index, work, valid, training):
     score = share_within_tiles(to_map(score, rows, shape), block.tile_size, valid)
     halting, weight = block.halting_step(index, work.halting, score)
     work = work._replace(active=active, output=output, mean=mean)
-    work, finished = compact(work, halting, valid, block.units[index + 1].reach)
+    work, finished = compact(work, halting, valid, block.units[index].reach, training)
     return work, weight, finished
 
 
-def compact(work, halting, valid, reach):
+def compact(work, halting, valid, reach, training):
     """Drops the rows of positions that have just halted; returns `(work, finished)`."""
-    old, new = work.rows, find_active_rows(halting.active, valid, reach)
-    kept = tf.gather(old.row_numbers, new.active_positions) - 1
+    old = work.rows
     still = tf.gather(tf.reshape(halting.active, [-1]), old.active_positions)
     gone = tf.cast(tf.where(~still)[:, 0], tf.int32)
     finished = Finished(tf.gather(old.active_positions, gone), take_rows(work.output, gone))
-    work = Work(
-        halting=halting,
-        rows=new,
-        active=take_rows(work.active, kept),
-        ring=_new_ring(work, new),
-        output=take_rows(work.output, kept),
-        mean=work.mean,
-    )
-    return work, finished
+    work = work._replace(halting=halting)
+
+    def drop():
+        new = find_active_rows(halting.active, valid, reach)
+        kept = tf.gather(old.row_numbers, new.active_positions) - 1
+        return work._replace(
+            rows=new,
+            active=take_rows(work.active, kept),
+            ring=_new_ring(work, new),
+            output=take_rows(work.output, kept),
+        )
+
+    # The copies are worth avoiding where nothing halted, as in the first units of most images.
+    return (drop() if training else tf.cond(tf.size(gone) > 0, drop, lambda: work)), finished
 
 
 def _new_ring(work, new):
@@ -162,11 +183,7 @@ def gather_active(block, state, output, halting, mean, valid):
 
 def skip_unit(work):
     """What `run_unit` returns when nothing is active."""
-    weight = tf.zeros_like(work.halting.remainder)
-    none = Finished(tf.zeros([0], tf.int32), work.output[:0])
-    return work, weight, none
-
-
-def block_mean(state, valid):
-    """Mean of each image's valid states, [B, C], at least float32."""
-    return mean_over(tf.cast(state, tf.float64 if state.dtype == tf.float64 else tf.float32), valid)
+    # The empty rows are their own finished positions. (A slice [:0] would have a static shape,
+    # which Grappler then takes for the shape of both branches.)
+    nothing = Finished(work.rows.active_positions, work.output)
+    return work, tf.zeros_like(work.halting.remainder), nothing

@@ -1,0 +1,157 @@
+"""Halting maps of a given share and shape, fed to a network through its halting scores.
+
+A benchmark needs to choose how much is computed. `ScriptedHaltingScore` takes the place of a
+block's `HaltingScore`: it computes the true score (so that its cost counts) and returns the one
+that makes every position halt after a prescribed number of units.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sact_tf.errors import UserError
+from sact_tf.layers import HaltingScore
+from sact_tf.ops.flops import count_positions
+from sact_tf.ops.tiles import dilate
+
+NUM_BLOBS = 3
+
+
+class ScriptedHaltingScore(HaltingScore):
+    """A halting score whose value is prescribed.
+
+    Attributes:
+        num_units: int32 variable [B, H, W], the units that each position shall run.
+        number: the unit (from 1) that this score follows.
+    """
+
+    def script(self, num_units, number, num_units_in_block):
+        self.num_units = num_units
+        self.number = number
+        self.going_on = 0.5 / num_units_in_block  # the sum stays below 1 - epsilon
+
+    def call(self, inputs, rows=None, **kwargs):
+        true_score = super().call(inputs, rows=rows, **kwargs)
+        num_units = tf.convert_to_tensor(self.num_units)
+        if rows is not None:
+            num_units = tf.gather(tf.reshape(num_units, [-1]), rows.active_positions)
+        score = tf.where(num_units <= self.number, 1.0, self.going_on)
+        return score - 1e-6 * true_score
+
+
+def script_halting(model, num_units):
+    """Replaces all halting scores of a model.
+
+    Args:
+        model: an `ImageClassifier` with halting="sact".
+        num_units: list of int32 variables [B, H, W], one per block.
+    """
+    for block, units in zip(model.backbone.blocks, num_units, strict=True):
+        for index, score in enumerate(block.halting_scores):
+            scripted = ScriptedHaltingScore.from_config(score.get_config())
+            scripted.build((None, None, None, block.units[0].out_channels))
+            scripted.set_weights(score.get_weights())
+            scripted.script(units, index + 1, len(block.units))
+            block.halting_scores[index] = scripted
+
+
+def map_sizes(model, height, width):
+    """(rows, columns) of each block's map."""
+    strides = model.backbone.strides
+    return [(-(-height // strides[name]), -(-width // strides[name])) for name in strides]
+
+
+def blob_maps(model, height, width, share, tile_sizes, batch, seed=0):
+    """Numbers of units of a network that looks at a few blobs.
+
+    The share of active positions falls linearly over a block's units with mean `share`; the
+    positions are the most salient ones of a sum of smooth blobs, other ones for each image.
+
+    Returns:
+        List of int32 arrays [B, H, W], one per block.
+    """
+    maps = []
+    for block, size, tile in zip(
+        model.backbone.blocks, map_sizes(model, height, width), tile_sizes, strict=True
+    ):
+        later_units = len(block.units) - 1
+        first = min(1.0, 1.25 * share)
+        shares = np.linspace(first, max(0.0, 2 * share - first), max(later_units, 1))[:later_units]
+        images = [
+            _blobs(size, shares, tile, np.random.default_rng([seed, i])) for i in range(batch)
+        ]
+        maps.append(np.stack(images).astype(np.int32))
+    return maps
+
+
+def _blobs(size, shares, tile, rng):
+    tiles = [-(-length // tile) for length in size]
+    rows, columns = np.mgrid[0 : tiles[0], 0 : tiles[1]]
+    rows, columns = (rows + 0.5) / tiles[0], (columns + 0.5) / tiles[1]
+    saliency = 1e-3 * columns + 1e-4 * rows
+    for _ in range(NUM_BLOBS):
+        centre, width = rng.uniform(0.1, 0.9, 2), rng.uniform(0.1, 0.25, 2)
+        distance = ((rows - centre[0]) / width[0]) ** 2 + ((columns - centre[1]) / width[1]) ** 2
+        saliency = np.maximum(saliency, np.exp(-distance) + 1e-6 / (1 + distance))
+    rank = np.argsort(np.argsort(-saliency.ravel())).reshape(saliency.shape) / saliency.size
+    num_units = 1 + sum((rank < share).astype(int) for share in shares)
+    spread = np.repeat(np.repeat(num_units, tile, axis=0), tile, axis=1)
+    return spread[: size[0], : size[1]]
+
+
+def flops_ratio(model, height, width, maps):
+    """Operations per image under the given maps / those of the same network without halting."""
+    batch = len(maps[0])
+    flops = model.backbone.stem.flops([batch, height, width, 1]) + model.head.flops()
+    rows, columns = (-(-length // model.backbone.stem.stride) for length in (height, width))
+    for block, units in zip(model.backbone.blocks, maps, strict=True):
+        first = block.units[0]
+        before = tf.fill([batch], tf.constant(rows * columns, tf.int64))
+        rows, columns = -(-rows // first.stride), -(-columns // first.stride)
+        everywhere = tf.fill([batch], tf.constant(rows * columns, tf.int64))
+        flops += first.flops(before if first.outer_stride == 1 else everywhere, everywhere)
+        flops += block.position_flops(0, everywhere, everywhere)
+        for index in range(1, len(block.units)):
+            active = tf.constant(units > index)
+            counts = [count_positions(positions) for positions in (dilate(active), active)]
+            flops += block.position_flops(index, *counts)
+    return float(np.mean(flops.numpy())) / model.plain_flops(height, width)
+
+
+def maps_for_ratio(model, height, width, target, tile_sizes, batch):
+    """Blob maps with a given FLOPs ratio; `target=None` is everything active.
+
+    Raises:
+        UserError: the network cannot reach the target.
+    """
+
+    def build(share):
+        maps = blob_maps(model, height, width, share, tile_sizes, batch)
+        return maps, flops_ratio(model, height, width, maps)
+
+    (_, lowest), (everything, highest) = build(0.0), build(1.0)
+    if target is None:
+        return everything, highest
+    if not lowest <= target <= highest:
+        raise UserError(
+            f"--flops_ratio={target:g} cannot be reached: at {height}x{width} this network spends "
+            f"between {lowest:.3f} and {highest:.3f} of the plain one (the root and the first unit "
+            "of each block always run)"
+        )
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        share = (low + high) / 2
+        maps, ratio = build(share)
+        low, high = (share, high) if ratio < target else (low, share)
+    return maps, ratio
+
+
+def fresh_scores(model, seed=0):
+    """Random statistics and scales in all batch normalizations, so that no term is trivial."""
+    rng = np.random.default_rng(seed)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for weight in (layer.gamma, layer.moving_variance):
+                weight.assign(rng.uniform(0.8, 1.2, weight.shape))
+            for weight in (layer.beta, layer.moving_mean):
+                weight.assign(rng.normal(0, 0.1, weight.shape))

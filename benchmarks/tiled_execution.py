@@ -1,0 +1,218 @@
+"""Does the time follow the FLOPs? Dense, masked, tiled and auto execution, interleaved.
+
+python -m benchmarks.tiled_execution --depth=101 --image_size=600x1000 --batch=1 \
+    --flops_ratio=0.25,0.4,0.56,0.75,all --json=out.json
+
+Dense is the same backbone with halting=None. All ratios are to dense, of medians over turns in
+which every function runs once; `all` is everything active. --executions adds `dense_xla`,
+`keras_applications` and `keras_applications_xla`.
+"""
+
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+import sact_tf
+from benchmarks import halting_maps, measure
+from sact_tf.errors import UserError
+from sact_tf.files import atomic_write_text
+from sact_tf.models import ImageClassifier, ResNetBackbone
+from train.program import run
+
+ADAPTIVE = ("masked", "tiled", "auto")
+EXECUTIONS = ("dense", *ADAPTIVE, "dense_xla", "keras_applications", "keras_applications_xla")
+NUM_CLASSES = 1001
+
+_DEPTH = flags.DEFINE_integer("depth", 101, "50, 101, 152 or 200.")
+_IMAGE_SIZE = flags.DEFINE_string("image_size", "600x1000", "HEIGHTxWIDTH.")
+_BATCH = flags.DEFINE_integer("batch", 1, "Images per batch.", lower_bound=1)
+_RATIOS = flags.DEFINE_list("flops_ratio", ["0.25", "0.4", "0.56", "0.75", "all"], "Or `all`.")
+_TILE = flags.DEFINE_list("tile_size", ["1"], "One, or one per block.")
+_EXECUTIONS = flags.DEFINE_list("executions", ["dense", *ADAPTIVE], ", ".join(EXECUTIONS))
+_RUNS = flags.DEFINE_integer("runs", 11, "Turns that count.", lower_bound=1)
+_MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory, in a process per execution.")
+_JSON = flags.DEFINE_string("json", None, "Where to write the results.")
+_PEAK_OF = flags.DEFINE_string("peak_of", None, "Internal: print one execution's peak and end.")
+
+
+def main(argv):
+    del argv
+    height, width = _image_size(_IMAGE_SIZE.value)
+    unknown = set(_EXECUTIONS.value) - set(EXECUTIONS)
+    if unknown:
+        raise UserError(f"--executions: expected some of {EXECUTIONS}, received {sorted(unknown)}")
+    targets = [None if text == "all" else _number(text) for text in _RATIOS.value]
+    bench = Bench(height, width)
+    cases = [bench.maps(target) for target in targets]
+    if _PEAK_OF.value:
+        print(bench.peak(_PEAK_OF.value, cases[0][0]))
+        return
+    rows = []
+    for (maps, ratio), text in zip(cases, _RATIOS.value, strict=True):
+        rows += bench.measure(maps, ratio, text)
+    if _JSON.value:
+        result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
+        atomic_write_text(_JSON.value, json.dumps(result, indent=1) + "\n")
+
+
+class Bench:
+    """The networks of one image size, and their measurements."""
+
+    def __init__(self, height, width):
+        keras.utils.set_random_seed(0)
+        self.height, self.width = height, width
+        self.images = tf.random.stateless_normal([_BATCH.value, height, width, 3], [0, 1])
+        self.tile_sizes = _tile_sizes(_TILE.value)
+        self.model = _classifier(halting="sact", tile_size=self.tile_sizes)
+        halting_maps.fresh_scores(self.model)
+        self.num_units = [
+            tf.Variable(tf.zeros([_BATCH.value, *size], tf.int32), trainable=False)
+            for size in halting_maps.map_sizes(self.model, height, width)
+        ]
+        halting_maps.script_halting(self.model, self.num_units)
+        self._functions = {}
+
+    def maps(self, target):
+        return halting_maps.maps_for_ratio(
+            self.model, self.height, self.width, target, self.tile_sizes, _BATCH.value
+        )
+
+    def function(self, execution):
+        """A compiled function without arguments that returns logits (and FLOPs)."""
+        if execution not in self._functions:
+            self._functions[execution] = self._compile(execution)
+        return self._functions[execution]
+
+    def _compile(self, execution):
+        compiled = functools.partial(tf.function, autograph=False)
+        if execution.endswith("_xla"):
+            compiled = functools.partial(compiled, jit_compile=True)
+        if execution.startswith("dense"):
+            dense = _classifier(halting=None)
+            dense.warm_start(self.model)
+            return compiled(lambda: (dense(self.images, training=False),))
+        if execution.startswith("keras_applications"):
+            name = f"ResNet{_DEPTH.value}V2"
+            if not hasattr(keras.applications, name):
+                raise UserError(f"keras.applications has no {name}: leave it out of --executions")
+            network = getattr(keras.applications, name)(
+                weights=None, input_shape=(self.height, self.width, 3), include_top=False
+            )
+            return compiled(lambda: (network(self.images, training=False)[:, 0, 0],))
+
+        def adaptive():
+            outputs = self.model.forward(self.images)
+            return outputs["logits"], outputs["flops"]
+
+        sact_tf.set_execution(self.model, execution)
+        function = compiled(adaptive)
+        return function.get_concrete_function()
+
+    def measure(self, maps, ratio, label):
+        self._set(maps)
+        functions = {name: self.function(name) for name in _with_dense(_EXECUTIONS.value)}
+        times = measure.interleaved(functions, _RUNS.value)
+        reference = None
+        if set(functions) & set(ADAPTIVE):
+            reference = self.function("masked")()[0].numpy()
+        peaks = {name: self._peak_elsewhere(name, label) for name in functions}
+        print(f"\n{_BATCH.value} x {self.height}x{self.width}, tile size {self.tile_sizes}")
+        print("execution                  FLOPs  time (quartiles)       ms    memory  difference")
+        return [
+            self._row(name, times, ratio, peaks, reference, functions[name]) for name in functions
+        ]
+
+    def _row(self, name, times, ratio, peaks, reference, function):
+        row = {
+            "execution": name,
+            "tile_size": self.tile_sizes,
+            "image_size": [self.height, self.width],
+            "batch": _BATCH.value,
+            "flops_ratio": 1.0,
+            **measure.ratios(times[name], times["dense"]),
+            "peak_memory_ratio": peaks[name] and peaks[name] / peaks["dense"],
+            "max_abs_difference": None,
+        }
+        if name in ADAPTIVE:
+            logits, flops = function()
+            plain = self.model.plain_flops(self.height, self.width)
+            row["flops_ratio"] = float(np.mean(flops.numpy())) / plain
+            if abs(row["flops_ratio"] - ratio) > 1e-6:
+                raise AssertionError(f"counted {row['flops_ratio']}, expected {ratio}")
+            row["max_abs_difference"] = float(np.abs(logits.numpy() - reference).max())
+        memory, difference = row["peak_memory_ratio"], row["max_abs_difference"]
+        print(
+            f"{name:24s} {row['flops_ratio']:7.3f} {row['time_ratio']:6.3f}"
+            f" ({row['time_ratio_min']:.3f} - {row['time_ratio_max']:.3f})"
+            f" {row['milliseconds']:8.0f} {f'{memory:8.2f}' if memory else '       -'}"
+            f" {f'{difference:11.1e}' if difference is not None else '          -'}",
+            flush=True,
+        )
+        return row
+
+    def peak(self, execution, maps):
+        """Peak memory of one execution, weights included, in bytes; for a process of its own."""
+        self._set(maps)
+        function = self.function(execution)
+        before = measure.reset_peak_memory()
+        for _ in range(3):
+            function()
+        weights = sum(int(np.prod(w.shape)) * 4 for w in self.model.weights)
+        return measure.peak_memory() - before + weights
+
+    def _peak_elsewhere(self, execution, label):
+        if not _MEMORY.value:
+            return None
+        command = [sys.executable, "-m", "benchmarks.tiled_execution", f"--peak_of={execution}"]
+        command += [f"--depth={_DEPTH.value}", f"--image_size={_IMAGE_SIZE.value}"]
+        command += [f"--batch={_BATCH.value}", f"--tile_size={','.join(_TILE.value)}"]
+        done = subprocess.run(
+            [*command, f"--flops_ratio={label}"], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout.split()[-1])
+
+    def _set(self, maps):
+        for variable, values in zip(self.num_units, maps, strict=True):
+            variable.assign(values)
+
+
+def _classifier(**options):
+    return ImageClassifier(ResNetBackbone.from_depth(_DEPTH.value, **options), NUM_CLASSES)
+
+
+def _with_dense(executions):
+    return list(dict.fromkeys(["dense", *executions]))
+
+
+def _image_size(text):
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not found:
+        raise UserError(f"--image_size: expected HEIGHTxWIDTH such as 600x1000, received {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"--flops_ratio: expected numbers or `all`, received {text!r}") from None
+
+
+def _tile_sizes(texts):
+    if not all(text.isdigit() and int(text) > 0 for text in texts) or len(texts) not in (1, 4):
+        raise UserError(f"--tile_size: expected one or four positive ints, received {texts}")
+    return [int(text) for text in texts] * (4 // len(texts))
+
+
+if __name__ == "__main__":
+    run(main)

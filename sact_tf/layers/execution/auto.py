@@ -1,0 +1,122 @@
+"""Auto execution: each unit runs densely or on compact rows, whichever is cheaper.
+
+The active set only shrinks within a block, so a block starts with dense units and changes over to
+rows once, before the first unit at which few enough positions are active.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from sact_tf.layers.execution.finished import Finished, assemble
+from sact_tf.layers.execution.tiled_positions import (
+    Work,
+    gather_active,
+    run_first_score,
+    run_unit,
+    skip_unit,
+)
+from sact_tf.ops import flops as flops_ops
+from sact_tf.ops.active_rows import find_active_rows
+from sact_tf.ops.positions import mean_over
+
+
+class MixedWork(NamedTuple):
+    """What is carried from unit to unit.
+
+    Attributes:
+        dense: bool scalar. Whether the block still runs densely.
+        state, output: [B, H, W, C]. States and outputs so far, up to the change to rows.
+        work: `Work`; its halting state and mean are those of either phase, its rows are empty
+            before the change.
+    """
+
+    dense: tf.Tensor
+    state: tf.Tensor
+    output: tf.Tensor
+    work: Work
+
+
+def run_auto_positions(block, state, valid, training):
+    """`run_auto` for `halting="sact"`."""
+    first = run_first_score(block, state, valid, training)
+    if len(block.units) == 1:
+        return state, first.halting, [first.weight], first.flops
+    mixed = MixedWork(tf.constant(True), state, state, _empty_work(block, state, first, valid))
+    present = flops_ops.map_positions(tf.shape(state), valid)
+    limit = block.dense_share * tf.cast(tf.reduce_sum(present), tf.float32)
+    weights, chunks, flops = [first.weight], [], first.flops
+    for index in range(1, len(block.units)):
+        active = mixed.work.halting.active
+        flops += block.unit_flops(index, active, state, valid)
+        count = tf.reduce_sum(tf.cast(active, tf.float32))
+        mixed, changed = _change_over(block, mixed, count > limit, valid)
+        mixed, weight, finished = tf.cond(
+            mixed.dense,
+            lambda index=index, mixed=mixed: _run_dense(block, index, mixed, valid, training),
+            lambda index=index, mixed=mixed: _run_rows(block, index, mixed, valid, training),
+        )
+        weights.append(weight)
+        chunks += [changed, finished]
+    output = tf.cond(mixed.dense, lambda: mixed.output, lambda: assemble(chunks, state))
+    return tf.ensure_shape(output, state.shape), mixed.work.halting, weights, flops
+
+
+def _empty_work(block, state, first, valid):
+    nothing = tf.zeros_like(first.halting.active)
+    rows = find_active_rows(nothing, valid, block.units[-1].reach)
+    empty = tf.gather(tf.reshape(state, [-1, state.shape[-1]]), rows.active_positions)
+    return Work(first.halting, rows, empty, empty, empty, first.mean)
+
+
+def _change_over(block, mixed, stays_dense, valid):
+    """Gathers the rows where the dense phase ends; returns `(mixed, finished)`."""
+
+    def gather():
+        work = mixed.work
+        work, finished = gather_active(
+            block, mixed.state, mixed.output, work.halting, work.mean, valid
+        )
+        return mixed._replace(dense=tf.constant(False), work=work), finished
+
+    def keep():
+        rows = mixed.work.rows
+        none = tf.cast(tf.where(tf.zeros_like(rows.active_positions, tf.bool))[:, 0], tf.int32)
+        return mixed, Finished(none, tf.gather(mixed.work.output, none))
+
+    return tf.cond(mixed.dense & ~stays_dense, gather, keep)
+
+
+def _run_rows(block, index, mixed, valid, training):
+    def run():
+        return run_unit(block, index, mixed.work, valid, training)
+
+    def skip():
+        return skip_unit(mixed.work)
+
+    work, weight, finished = tf.cond(mixed.work.rows.num_active > 0, run, skip)
+    return mixed._replace(work=work), weight, finished
+
+
+def _run_dense(block, index, mixed, valid, training):
+    """A unit as masked execution runs it; nothing is written where everything is active."""
+    work = mixed.work
+    active = work.halting.active
+    outer, inner = block.evaluated_positions(active, mixed.state, valid)
+    residual = block.units[index].residual(
+        mixed.state, training=training, valid=valid, outer=outer, inner=inner
+    )
+    share = tf.cast(active, residual.dtype)[..., tf.newaxis]
+    residual = tf.cond(tf.reduce_all(active), lambda: residual, lambda: residual * share)
+    state = mixed.state + residual
+    remainder = tf.cast(work.halting.remainder, residual.dtype)
+    output = mixed.output + residual * remainder[..., tf.newaxis]
+    mean, score = work.mean, None
+    if index < len(block.halting_scores):
+        mean = mean_over(tf.cast(state, mean.dtype), valid)
+        score = block.halting_score(index, state, training, valid, inner, mean=mean)
+    halting, weight = block.halting_step(index, work.halting, score)
+    mixed = mixed._replace(
+        state=state, output=output, work=work._replace(halting=halting, mean=mean)
+    )
+    return mixed, weight, Finished(work.rows.active_positions, work.output)

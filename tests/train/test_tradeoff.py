@@ -1,0 +1,212 @@
+"""The trade-off experiment: plan, runs and resumption, tables, figure."""
+
+import csv
+import pathlib
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sact_tf.errors import UserError
+from tests.train import running
+from train import config_loading
+from train.tradeoff_config import TradeoffConfig, planned_runs, resolve, run_config
+from train.tradeoff_experiment import Experiment
+from train.tradeoff_results import csv_text, tradeoff_figure, units_table, write_results
+
+_CONFIG = """
+base:
+  model: {network: cifar, units_per_block: 2, base_channels: 4}
+  data:
+    source: cluttered_digits
+    cluttered_digits: {image_size: 16, digit_size: 8, num_distractors: 2, distractor_size: 4,
+                       num_train: 40, num_validation: 20}
+  train:
+    batch_size: 8
+    steps: 2
+    learning_rate: {schedule: constant, initial: 0.05}
+    seed: 3
+    log_every: 1
+    checkpoint_every: 1
+    keep_checkpoints: 1
+  evaluation: {batch_size: 20}
+adaptive: {steps: 1}
+matched: {steps: 1, learning_rate: {schedule: constant, initial: 0.01}}
+image_sizes: [16, 24]
+calibration_images: 20
+"""
+
+
+def _config(tmp_path, *overrides):
+    path = tmp_path / "tradeoff.yaml"
+    path.write_text(_CONFIG)
+    return config_loading.load_config(TradeoffConfig, path, overrides, resolve)
+
+
+def _modified(directory):
+    return {path: path.stat().st_mtime_ns for path in directory.glob("runs/*/*/model.keras")}
+
+
+def test_runs_are_planned_after_what_they_need(tmp_path):
+    config = _config(
+        tmp_path,
+        "seeds=2,act.ponder_weights=[0.1],sact.ponder_weights=[0.02,0.1]",
+        "sact.matched_baselines=[0.1],sact.flops_budgets=[0.6],sact.calibrated=[0.5]",
+    )
+    runs = planned_runs(config)
+    assert [run.name for run in runs[:7]] == [
+        "seed3/plain", "seed3/act_0.1", "seed3/sact_0.02", "seed3/sact_0.1",
+        "seed3/sact_matched_0.1", "seed3/sact_budget_0.6", "seed3/sact_calibrated_0.5",
+    ]  # fmt: skip
+    assert [run.name.replace("seed3", "seed4") for run in runs[:7]] == [
+        run.name for run in runs[7:]
+    ]
+    assert runs[4].source == "seed3/sact_0.1" and runs[6].source == "seed3/sact_0.02"
+    for number, run in enumerate(runs):
+        assert run.source is None or run.source in [earlier.name for earlier in runs[:number]]
+
+
+def test_stages_change_what_they_say_and_nothing_else(tmp_path):
+    config = _config(tmp_path, "sact.ponder_weights=[0.1],sact.flops_budgets=[0.6],seeds=2")
+    plain, sact, budget = planned_runs(config)[3:]
+    base = config_loading.flat_items(run_config(config, plain, "None"))
+    assert base["train.seed"] == 4 and base["model.halting"] is None
+    changed = {
+        key: value
+        for key, value in config_loading.flat_items(run_config(config, sact, "dir")).items()
+        if value != base[key]
+    }
+    assert changed == {
+        "model.halting": "sact", "model.ponder_weight": 0.1, "model.halting_epsilon": 0.01,
+        "model.halting_bias": -3.0, "train.warm_start": "dir", "train.steps": 1,
+    }  # fmt: skip
+    budgeted = run_config(config, budget, "dir")
+    assert budgeted.train.flops_budget == 0.6 and budgeted.model.ponder_weight == 0.005
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("base.model.halting=act", "base.model.halting: the base is the plain network"),
+        ("base.model.depth=50", "base.model.depth: must be null"),
+        ("sact.matched_baselines=[0.1]", "sact.matched_baselines: expected some of"),
+        ("act.calibrated=[0.5]", "act.calibrated: needs a network"),
+        ("other_depths=[50]", "other_depths: only network: imagenet"),
+        ("sact.ponder_weights=[0.1],adaptive.learning_rate={schedule: cosine}", "initial"),
+        ("sact.tau=[1]", "sact.tau: unknown key"),
+    ],
+)
+def test_impossible_experiments_are_refused_before_anything_runs(tmp_path, override, message):
+    with pytest.raises(UserError, match=message):
+        _config(tmp_path, override)
+
+
+@pytest.mark.parametrize(
+    "path", ["configs/tradeoff_quickstart.yaml", "configs/imagenet/tradeoff.yaml"]
+)
+def test_shipped_configs(path):
+    config = config_loading.load_config(TradeoffConfig, path, resolve=resolve)
+    methods = {run.method for run in planned_runs(config)}
+    assert {"plain", "act", "sact", "act_matched", "sact_matched"} <= methods
+
+
+def test_finished_runs_are_not_trained_again(tmp_path):
+    config = _config(tmp_path, "sact.ponder_weights=[0.1],sact.calibrated=[0.8]")
+    runs = planned_runs(config)
+    first = [row for run in runs for row in Experiment(config, tmp_path).perform(run)]
+    assert [(row["run"], row["image_size"]) for row in first[::2]] == [
+        (run.name, 16) for run in runs
+    ]
+    assert first[4]["flops_mean"] < 0.9 * first[2]["flops_mean"] and first[5]["image_size"] == 24
+    before = _modified(tmp_path)
+    assert len(before) == 3
+    again = [row for run in runs for row in Experiment(config, tmp_path).perform(run)]
+    assert again == first and _modified(tmp_path) == before
+    # Another setting under the same name is not passed off as the old run.
+    other = _config(tmp_path, "sact.ponder_weights=[0.1],base.train.momentum=0.5")
+    with pytest.raises(UserError, match="train.momentum: 0.9 -> 0.5"):
+        Experiment(other, tmp_path).perform(planned_runs(other)[0])
+
+
+@pytest.mark.large
+def test_a_killed_experiment_goes_on_where_it_was(tmp_path):
+    (tmp_path / "c.yaml").write_text(_CONFIG)
+    arguments = [
+        f"--config={tmp_path / 'c.yaml'}",
+        f"--model_dir={tmp_path / 'out'}",
+        "--params_override=sact.ponder_weights=[0.1],sact.matched_baselines=[0.1]",
+    ]
+    process = running.start("tradeoff", *arguments)
+    plain = tmp_path / "out" / "runs" / "seed3" / "plain" / "evaluation" / "metrics.json"
+    deadline = time.monotonic() + 400
+    while not plain.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = _modified(tmp_path / "out")
+    result = running.run("tradeoff", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert before.items() <= _modified(tmp_path / "out").items()
+    assert "trained before" in result.stdout
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "config.yaml", "metrics.json", "report.html", "runs", "tradeoff.csv", "tradeoff.png",
+        "units_per_block.md",
+    }  # fmt: skip
+    with (tmp_path / "out" / "tradeoff.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["method"], row["image_size"]) for row in rows] == [
+        (method, size) for method in ("plain", "sact", "sact_matched") for size in ("16", "24")
+    ]
+
+
+def _row(method, value, seed, size, accuracy, flops):
+    return {
+        "method": method, "value": value, "seed": seed, "image_size": size, "accuracy": accuracy,
+        "flops_mean": flops, "flops_std": 2e6, "flops_ratio": 1.0, "num_examples": 9,
+        "num_units": {"block1": 2.0, "block2": 1.5}, "run": f"seed{seed}/{method}",
+    }  # fmt: skip
+
+
+_ROWS = [
+    _row("plain", None, 0, 48, 0.9, 100e6),
+    _row("plain", None, 1, 48, 0.8, 100e6),
+    _row("sact", 0.1, 0, 48, 0.85, 50e6),
+    _row("sact", 0.1, 1, 48, 0.75, 70e6),
+    _row("plain", None, 0, 64, 0.5, 200e6),
+    _row("plain", None, 1, 64, 0.5, 200e6),
+]
+
+
+def test_tables_are_means_over_seeds():
+    header, body = units_table(_ROWS)
+    assert header[2:5] == ["block1", "block2", "all blocks"]
+    assert body[0][:2] == ["plain ResNet", "48"]
+    assert body[1] == ["SACT, τ = 0.1", "48", "2.00", "1.50", "3.50", "0.8000 ± 0.0707", "60.0%"]
+    lines = csv_text(_ROWS).splitlines()
+    assert lines[0].startswith("method,value,seed,image_size,accuracy,recall@5,flops_mean")
+    assert lines[3].split(",")[:5] == ["sact", "0.1", "0", "48", "0.85"] and len(lines) == 7
+
+
+def test_figure_has_a_panel_per_size_and_bars_over_images():
+    axes = tradeoff_figure(_ROWS).axes
+    assert [axis.get_title() for axis in axes] == ["48 × 48 pixels", "64 × 64 pixels"]
+    (sact,) = [c for c in axes[0].containers if c.lines[0].get_xdata()[0] == 60]
+    assert sact.lines[0].get_ydata() == pytest.approx([0.8])
+    across, upwards = (np.array(c.get_segments()[0]) for c in sact.lines[2])
+    np.testing.assert_allclose(across[:, 0], [58, 62])
+    np.testing.assert_allclose(upwards[:, 1], [0.8 - 0.0707, 0.8 + 0.0707], atol=1e-4)
+
+
+def test_results_are_files_that_need_nothing_else(tmp_path):
+    write_results(pathlib.Path(tmp_path), _ROWS, "seeds: 2\n")
+    with Image.open(tmp_path / "tradeoff.png") as picture:
+        picture.load()
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 and "seeds: 2" in page
+    assert 'src="http' not in page and "SACT, τ = 0.1" in page
+    assert running.read_metrics(tmp_path)["evaluations"][2]["name"] == "seed0/sact at 48"
+    assert (tmp_path / "units_per_block.md").read_text().count("\n") == 2 + 3
