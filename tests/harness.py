@@ -124,14 +124,13 @@ def assert_same(first, second, tolerance=1e-5):
 
 
 def check_layer(make, inputs, tolerance=1e-5):
-    """Build, symbolic, eager, traced and compiled calls, a `fit` step, mixed precision, config.
+    """Build, symbolic, eager, traced and compiled calls, a `fit` step, mixed precision.
 
     Args:
         make: function of keyword arguments for the layer (`dtype=` at least) that returns a new
             layer, every argument of it away from its default.
         inputs: float32 [B, H, W, C].
     """
-    check_config(make)
     layer = make()
     symbolic = layer(keras.KerasTensor((None, None, None, inputs.shape[-1])))
     assert layer.built

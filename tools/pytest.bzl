@@ -23,6 +23,9 @@ def pytest_tests(name, size = "enormous", data = [], deps = [], exclude = [], **
         srcs = native.glob(["*.py"], exclude = ["test_*.py"]),
         visibility = ["//tests:__subpackages__"],
     )
+
+    # conftest.py is one of those of the top directory.
+    helpers = depset(["//tests:helpers", "//%s:helpers" % native.package_name()]).to_list()
     native.py_test(
         name = name,
         size = size,
@@ -34,10 +37,8 @@ def pytest_tests(name, size = "enormous", data = [], deps = [], exclude = [], **
             "//tests:golden",
         ],
         main = "//tools:pytest_main.py",
-        deps = deps + [
-            ":helpers",
+        deps = deps + helpers + [
             "//sact_tf",
-            "//tests:helpers",
             "//train",
         ],
         **kwargs

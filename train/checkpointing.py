@@ -67,7 +67,8 @@ class TrainingCheckpoints:
         try:
             status = self._checkpoint.restore(self.latest)
             status.assert_existing_objects_matched()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
+        # TensorFlow says IndexError for a file that ends too early.
+        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"checkpoint {self.latest} cannot be restored: {reason}") from None
         return self.latest

@@ -15,8 +15,7 @@ import tensorflow as tf
 from absl import flags
 
 from sact_tf.data.errors import unwrap
-from sact_tf.errors import UserError
-from train import config_checks, config_loading, configs, program
+from train import config_checks, configs, program
 from train.classification_run import ClassificationRun
 from train.classification_trainer import TrainingDiverged
 from train.progress import quiet_logging
@@ -44,7 +43,9 @@ _DIVERGED_CODE = 1
 def main(_):
     quiet_logging()
     directory = RunDirectory(_MODEL_DIR.value)
-    config = _read_config(directory)
+    config = directory.read_config(
+        configs.ClassificationConfig, _CONFIG.value, _PARAMS_OVERRIDE.value, config_checks.resolve
+    )
     try:
         _run(config, directory)
     except tf.errors.OpError as error:
@@ -82,17 +83,6 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
     if "ponder_localization_auc" in metrics:
         yield f"ponder localization AUC  {metrics['ponder_localization_auc']:.4f}"
     yield f"trained                  {metrics['steps']} steps, {metrics['train_seconds']:.0f} s"
-
-
-def _read_config(directory: RunDirectory) -> configs.ClassificationConfig:
-    path = _CONFIG.value
-    if path is None:
-        if not directory.config.exists():
-            raise UserError(f"--config is needed: there is no run in --model_dir={directory.path}")
-        path = directory.config
-    return config_loading.load_config(
-        configs.ClassificationConfig, path, _PARAMS_OVERRIDE.value, config_checks.resolve
-    )
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def _from_run(run: pathlib.Path, prefix: str) -> sact_tf.models.ImageClassifier:
         model = sact_tf.models.ImageClassifier(backbone, num_classes)
         checkpoint = tf.train.Checkpoint(model=tracked_variables(model))
         checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
-    except (tf.errors.OpError, AssertionError, StopIteration, ValueError) as error:
+    except (tf.errors.OpError, AssertionError, IndexError, StopIteration, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"checkpoint {prefix} cannot be loaded: {reason}") from None
     return model

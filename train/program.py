@@ -1,6 +1,5 @@
 """What every program of this directory does around its `main`."""
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -48,19 +47,19 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
         print("interrupted", file=sys.stderr)
         sys.exit(_INTERRUPTED_CODE)
     except Exception as error:
-        message = _user_message(error)
-        if message is None:
+        user_error = _user_error(error)
+        if user_error is None:
             raise
-        _exit_with(message)
+        _exit_with(str(user_error))
 
 
-def _user_message(error: BaseException) -> str | None:
+def _user_error(error: Exception) -> UserError | None:
     if isinstance(error, UserError):
-        return str(error)
-    # tf.data turns an exception of a Python function into an error of its own, traceback and all.
+        return error
     if type(error).__module__.startswith("tensorflow."):
-        found = re.search(r"\bUserError: (.+)", str(error))
-        return found.group(1) if found else None
+        from sact_tf.data.errors import unwrap  # not before TensorFlow is there anyway
+
+        return unwrap(error)
     return None
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Callable, Sequence
 
 from official.modeling.hyperparams import base_config
 
@@ -41,6 +42,24 @@ class RunDirectory:
         self.model = self.path / "model.keras"
         self.report = self.path / "report.html"
         self.pictures = self.path / "pictures"
+
+    def read_config(
+        self,
+        config_class: type[config_loading.ConfigT],
+        path: str | os.PathLike | None,
+        overrides: Sequence[str],
+        resolve: Callable[[config_loading.ConfigT], None],
+    ) -> config_loading.ConfigT:
+        """Reads the config at `path`, or that of the run that is here; see `load_config`.
+
+        Raises:
+            UserError: there is neither, or it is wrong.
+        """
+        if path is None:
+            if not self.config.exists():
+                raise UserError(f"--config is needed: there is no run in --model_dir={self.path}")
+            path = self.config
+        return config_loading.load_config(config_class, path, overrides, resolve)
 
     def adopt(self, config: base_config.Config, read_only: bool = False) -> list[str]:
         """Saves the resolved config, after comparing it with the one of a run that is here.

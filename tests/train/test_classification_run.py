@@ -105,6 +105,25 @@ def test_label_smoothing_spreads_over_all_classes():
     np.testing.assert_allclose(cross_entropy(logits, labels)[0], -log_chances[0], rtol=1e-6)
 
 
+def test_too_large_a_batch_and_a_missing_checkpoint_leave_nothing_behind(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+
+    def make(override, trains):
+        config = config_loading.load_config(
+            configs.ClassificationConfig,
+            running.write_config(tmp_path),
+            ["runtime.deterministic=false", override],
+            config_checks.resolve,
+        )
+        return ClassificationRun(config, directory, trains)
+
+    with pytest.raises(UserError, match=r"train\.batch_size: .* \(40\), received 41"):
+        make("train.batch_size=41", trains=True)
+    with pytest.raises(UserError, match="no checkpoint"):
+        make("train.batch_size=8", trains=False)
+    assert not directory.path.exists()
+
+
 def test_a_finished_run_with_more_steps_goes_on(prepare, capsys):
     prepare().train(evaluates=False)
     run = prepare("train.steps=4")
@@ -114,6 +133,11 @@ def test_a_finished_run_with_more_steps_goes_on(prepare, capsys):
     assert "restored" in out and "train.steps: 2 -> 4" in out
     steps = [json.loads(line)["step"] for line in run.directory.history.open()]
     assert steps == [2, 4] and running.read_metrics(run.directory.path)["steps"] == 4
+
+    (data,) = run.directory.checkpoints.glob("ckpt-4.data*")
+    data.write_bytes(data.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="ckpt-4 cannot be restored"):
+        prepare("train.steps=6")
 
 
 def _plain_classifier(num_classes):

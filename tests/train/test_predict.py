@@ -9,9 +9,9 @@ from sact_tf.data.images import read_image
 from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
 from tests.train import running
-from train import predict
 from train.image_files import find_images
 from train.model_loading import load_classifier
+from train.prediction import predictions
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_images_of_different_sizes_keep_their_order():
             return [images.shape] * len(images)
 
     paths = ["3x2", "3x2", "3x2", "bad", "4x4", "3x2"]
-    results = list(predict.predictions(Sizes(), paths, batch_size=2))
+    results = list(predictions(Sizes(), paths, batch_size=2))
     assert [path for path, _ in results] == paths
     shapes = [shape for _, shape in results]
     assert shapes[:3] == [(2, 3, 2, 3), (2, 3, 2, 3), (1, 3, 2, 3)]

@@ -37,12 +37,14 @@ def main(argv):
         print(os.getcwd())
     else:
         import tensorflow as tf
+        from sact_tf.data.errors import assert_no_error
         def read(path):
             if job == "pipeline":
-                raise UserError(f"{path.numpy().decode()}: damaged")
-            raise ValueError("this is a bug")
-        dataset = tf.data.Dataset.from_tensors("photo.jpg")
-        list(dataset.map(lambda path: tf.py_function(read, [path], tf.string)))
+                with tf.control_dependencies([assert_no_error(path + ": damaged")]):
+                    return tf.identity(path)
+            with tf.control_dependencies([tf.debugging.Assert(False, ["this is a bug"])]):
+                return tf.identity(path)
+        list(tf.data.Dataset.from_tensors("photo.jpg").map(read))
 
 program.run(main)
 """
@@ -54,6 +56,12 @@ def command(tmp_path):
     for file in ("sact_tf/errors.py", "sact_tf/paths.py", "train/program.py"):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         shutil.copy(_ROOT / file, tmp_path / file)
+    (tmp_path / "job.py").write_text(_PROGRAM)
+    return [sys.executable, str(tmp_path / "job.py")]
+
+
+@pytest.fixture
+def whole_command(tmp_path):
     (tmp_path / "job.py").write_text(_PROGRAM)
     return [sys.executable, str(tmp_path / "job.py")]
 
@@ -85,16 +93,16 @@ def test_user_error_is_one_line_and_code_2(command):
     assert done.stdout == ""
 
 
-def test_user_error_inside_an_input_pipeline(command):
-    done = _run(command, "--job=pipeline")
+def test_user_error_inside_an_input_pipeline(whole_command):
+    done = _run(whole_command, "--job=pipeline", PYTHONPATH=str(_ROOT))
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "error: photo.jpg: damaged"
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("job", ["bug", "pipeline_bug"])
-def test_bug_keeps_its_traceback(command, job):
-    done = _run(command, f"--job={job}")
+def test_bug_keeps_its_traceback(whole_command, job):
+    done = _run(whole_command, f"--job={job}", PYTHONPATH=str(_ROOT))
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "this is a bug" in done.stderr

@@ -61,6 +61,16 @@ def test_read_only_writes_nothing(load, tmp_path):
     assert not directory.path.exists()
 
 
+def test_config_of_the_run_stands_in_for_one_that_is_not_given(load, tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    arguments = (configs.ClassificationConfig, None, ["train.steps=5"], config_checks.resolve)
+    with pytest.raises(UserError, match="--config is needed.*run"):
+        directory.read_config(*arguments)
+    directory.adopt(load("model.base_channels=12"))
+    config = directory.read_config(*arguments)
+    assert config.model.base_channels == 12 and config.train.steps == 5
+
+
 def test_a_file_is_no_model_dir(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(UserError, match="is a file"):

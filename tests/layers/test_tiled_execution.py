@@ -1,0 +1,219 @@
+"""Tiled and auto execution against masked execution, in float64."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sact_tf.ops.tiles import spread_tiles
+from tests.layers.scripted_score import assert_same_run, make_block, run_block
+
+SHAPE = (3, 5, 7)
+LENGTH = 4
+
+
+def scripts(tile_size):
+    """Units per position, [B, H, W], shared within tiles; partial tiles at 5 rows, 7 columns."""
+    tiles = (SHAPE[0], -(-SHAPE[1] // tile_size), -(-SHAPE[2] // tile_size))
+    rng = np.random.default_rng(tile_size)
+    corner = np.ones(tiles, int)
+    corner[1, -1, -1] = LENGTH
+    unequal = np.ones(tiles, int)
+    unequal[0], unequal[1, 0, 0] = LENGTH, 2
+    grids = {
+        "nothing": np.ones(tiles, int),
+        "everything": np.full(tiles, LENGTH),
+        "corner": corner,
+        "unequal images": unequal,
+        "random": rng.integers(1, LENGTH + 1, tiles),
+        "two units": np.full(tiles, 2),
+    }
+    return {
+        name: spread_tiles(tf.constant(grid), tile_size, *SHAPE[1:]).numpy()
+        for name, grid in grids.items()
+    }
+
+
+def inputs(shape=SHAPE, seed=0):
+    return np.random.default_rng(seed).normal(size=(*shape, 12))
+
+
+def both(block, execution, *args, **kwargs):
+    block.execution = execution
+    received = run_block(block, *args, **kwargs)
+    block.execution = "masked"
+    return received, run_block(block, *args, **kwargs)
+
+
+@pytest.mark.parametrize("script", scripts(1))
+@pytest.mark.parametrize("tile_size", [1, 2])
+@pytest.mark.parametrize("unit", ["bottleneck", "basic"])
+def test_outputs_and_gradients(unit, tile_size, script):
+    num_units = scripts(tile_size)[script]
+    block = make_block(unit, num_units, tile_size=tile_size)
+    received, expected = both(block, "tiled", inputs())
+    np.testing.assert_array_equal(received["exact"][0], num_units)
+    assert_same_run(received, expected)
+
+
+@pytest.mark.parametrize("script", ["nothing", "corner", "random", "everything"])
+@pytest.mark.parametrize("unit", ["bottleneck", "basic"])
+def test_training_on_evaluated_positions(unit, script):
+    """Batch statistics, their gradients, and the moving statistics after the step."""
+    block = make_block(unit, scripts(1)[script], statistics="evaluated")
+    received, expected = both(block, "tiled", inputs(), training=True)
+    # Where next to nothing is evaluated, 1 / sqrt(variance) amplifies the rounding.
+    assert_same_run(received, expected, 1e-8)
+    assert all(np.all(np.isfinite(array)) for arrays in received.values() for array in arrays)
+
+
+def test_statistics_of_nothing_stay_as_they_are():
+    block = make_block(num_units=scripts(1)["nothing"], execution="tiled")
+    before = [unit.get_weights() for unit in block.units]
+    block(inputs(), training=True)
+    moved = [
+        any(np.any(a != b) for a, b in zip(unit.get_weights(), weights, strict=True))
+        for unit, weights in zip(block.units, before, strict=True)
+    ]
+    assert moved == [True, False, False, False]
+
+
+@pytest.mark.parametrize("execution", ["tiled", "auto"])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("unit", ["bottleneck", "basic"])
+def test_act_lets_finished_images_go(unit, training, execution):
+    block = make_block(unit, halting="act", statistics="evaluated")
+    batch = inputs((6, 4, 3)) * np.array([0.1, 0.3, 1, 2, 3, 5]).reshape(-1, 1, 1, 1)
+    valid = np.zeros((6, 4, 3), bool)
+    valid[:3], valid[3:, :3, :2] = True, True
+    for present in (None, tf.constant(valid)):
+        received, expected = both(block, execution, batch, training=training, valid=present)
+        assert len(np.unique(received["exact"][0])) > 1, "all images stop at the same unit"
+        assert_same_run(received, expected, 1e-8)
+
+
+@pytest.mark.parametrize("execution", ["tiled", "auto"])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("tile_size", [1, 3])
+@pytest.mark.parametrize("unit", ["bottleneck", "basic"])
+def test_padded_batches(unit, tile_size, training, execution):
+    """The network's own scores, shared within tiles that reach into the padding."""
+    valid = np.zeros(SHAPE, bool)
+    valid[0], valid[1, :4, :2], valid[2, :1, :1] = True, True, True
+    block = make_block(unit, tile_size=tile_size, statistics="evaluated")
+    batch = np.where(valid[..., None], inputs(), 0)
+    received, expected = both(block, execution, batch, training=training, valid=valid)
+    assert len(np.unique(received["exact"][0])) > 2
+    received["features"][0] *= valid[..., None]
+    expected["features"][0] *= valid[..., None]
+    assert_same_run(received, expected, 1e-8)
+
+
+@pytest.mark.parametrize("dense_share", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("training", [False, True])
+def test_auto_changes_over_at_its_share(training, dense_share):
+    ranks = np.random.default_rng(3).permutation(np.prod(SHAPE)).reshape(SHAPE)
+    num_units = 1 + sum(ranks < share * ranks.size for share in (0.9, 0.5, 0.1))
+    block = make_block(num_units=num_units, dense_share=dense_share, statistics="evaluated")
+    runs = []
+    for index in range(1, LENGTH):
+
+        def spy(*args, index=index, original=block.units[index].residual, **kwargs):
+            runs.append(index)
+            return original(*args, **kwargs)
+
+        object.__setattr__(block.units[index], "residual", spy)
+    block.execution = "auto"
+    received = run_block(block, inputs(), training=training)
+    assert runs == {0.0: [1, 2, 3], 0.4: [1, 2], 1.0: []}[dense_share]
+    block.execution = "masked"
+    assert_same_run(received, run_block(block, inputs(), training=training), 1e-8)
+
+
+@pytest.mark.parametrize("execution", ["tiled", "auto"])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("halting", ["sact", "act"])
+def test_compiled_for_any_batch_and_size(halting, training, execution):
+    """One traced function; the graph itself finds out how many rows there are."""
+    block = make_block("basic", halting=halting, statistics="evaluated", length=3)
+    block.execution = execution
+    start = block.get_weights()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 12], tf.float64)])
+    def compiled(batch):
+        with tf.GradientTape() as tape:
+            tape.watch(batch)
+            features, halted = block(batch, training=training)
+            loss = tf.reduce_sum(features**2) + tf.cast(block.losses[0], tf.float64)
+        return features, halted, tape.gradient(loss, [batch, *block.trainable_variables])
+
+    for shape in [(1, 1, 1), (3, 4, 5), (2, 1, 6)]:
+        results = []
+        for name in (execution, "masked"):
+            block.set_weights(start)
+            block.execution = name
+            function = compiled if name == execution else compiled.python_function
+            results.append(tf.nest.flatten(function(tf.constant(inputs(shape)))))
+        for received, expected in zip(*results, strict=True):
+            scale = np.max(np.abs(expected)) + 1e-6
+            np.testing.assert_allclose(received, expected, atol=1e-8 * scale)
+
+
+def test_gradient_by_finite_differences():
+    block = make_block(num_units=scripts(1)["random"][:1, :3, :3], execution="tiled", length=3)
+    batch = inputs((1, 3, 3))
+    variables = [block.units[1].conv2.kernel, block.units[1].preact.gamma]
+    variables.append(block.halting_scores[1].local_conv.kernel)
+    factor = np.random.default_rng(4).normal(size=(1, 3, 3, 12))
+
+    def loss(batch):
+        features, halting = block(batch)
+        return tf.reduce_sum(features * factor) + tf.reduce_sum(halting["ponder_cost"])
+
+    batch = tf.Variable(batch)
+    with tf.GradientTape() as tape:
+        value = loss(batch)
+    gradients = tape.gradient(value, [batch, *variables])
+    rng = np.random.default_rng(5)
+    for variable, gradient in zip([batch, *variables], gradients, strict=True):
+        direction = rng.normal(size=variable.shape)
+        start, ends = np.array(variable), []
+        for step in (1e-6, -1e-6):
+            variable.assign(start + step * direction)
+            ends.append(float(loss(batch)))
+        variable.assign(start)
+        expected = (ends[0] - ends[1]) / 2e-6
+        assert float(tf.reduce_sum(gradient * direction)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_full_statistics_need_the_full_map():
+    block = make_block(statistics="full", execution="tiled")
+    block(inputs())
+    with pytest.raises(ValueError, match="statistics='evaluated'"):
+        block(inputs(), training=True)
+    assert make_block(execution="tiled").statistics == "evaluated"
+    assert make_block(execution="masked").statistics == "full"
+
+
+@pytest.mark.parametrize("execution", ["tiled", "auto"])
+def test_xla_is_refused_in_words(execution):
+    block = make_block(execution=execution)
+    assert not block.supports_jit
+    compiled = tf.function(block, jit_compile=True)
+    with pytest.raises(NotImplementedError, match="set_execution.*'masked'"):
+        compiled(tf.constant(inputs()))
+    block.execution = "masked"
+    assert block.supports_jit
+
+
+def test_units_without_rows_are_refused_by_name():
+    block = make_block(execution="tiled")
+    for unit in block.units:
+        unit.reach = None
+    with pytest.raises(TypeError, match="residual_rows.*BottleneckUnit"):
+        block(inputs())
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5])
+def test_dense_share_is_a_share(value):
+    with pytest.raises(ValueError, match="dense_share"):
+        make_block(dense_share=value)

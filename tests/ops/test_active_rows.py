@@ -1,0 +1,139 @@
+"""Rows of active positions against the maps they stand for."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sact_tf.ops.active_rows import count_by_image, find_active_rows, sum_by_image, to_map
+from sact_tf.ops.row_convolution import convolve_rows, sum_neighbour_rows, take_rows
+
+SHAPE = (2, 5, 4)
+
+
+def some_map(share=0.3, seed=0):
+    return np.random.default_rng(seed).random(SHAPE) < share
+
+
+def numpy_dilate(active):
+    padded = np.pad(active, [(0, 0), (1, 1), (1, 1)])
+    height, width = active.shape[1:]
+    return np.any(
+        [padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0
+    )
+
+
+def rows_of(maps, rows):
+    flat = np.reshape(maps, (-1, *maps.shape[3:]))
+    return flat[rows.active_positions], flat[rows.ring_positions]
+
+
+@pytest.mark.parametrize("reach", [1, 2])
+def test_rows_are_the_active_positions_and_the_ring_around(reach):
+    active = some_map(0.1)
+    rows = find_active_rows(tf.constant(active), reach=reach)
+    np.testing.assert_array_equal(rows.active_positions, np.flatnonzero(active))
+    around = numpy_dilate(active)
+    np.testing.assert_array_equal(rows.outer, around)
+    ring = np.flatnonzero(around & ~active)
+    assert rows.num_outer == active.sum() + ring.size
+    if reach == 2:
+        ring = np.append(ring, np.flatnonzero(numpy_dilate(around) & ~around))
+    np.testing.assert_array_equal(rows.ring_positions, ring)
+    np.testing.assert_array_equal(rows.images, np.nonzero(active)[0])
+
+
+def test_the_ring_stays_inside_the_valid_part():
+    active, valid = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    valid[0, :3, :2] = True
+    active[0, 2, 1] = True
+    rows = find_active_rows(tf.constant(active), tf.constant(valid), reach=2)
+    everything = set(rows.active_positions.numpy()) | set(rows.ring_positions.numpy())
+    assert everything == set(np.flatnonzero(valid))
+
+
+def test_sums_and_maps():
+    active = some_map()
+    active[1] = False
+    rows = find_active_rows(tf.constant(active))
+    features = np.arange(active.sum() * 3, dtype=np.float32).reshape(-1, 3)
+    expected = np.stack([features.sum(0), np.zeros(3)])
+    np.testing.assert_allclose(sum_by_image(tf.constant(features), rows, 2), expected)
+    np.testing.assert_array_equal(count_by_image(rows, 2), [[active.sum()], [0]])
+    expected = np.zeros(SHAPE)
+    expected[active] = features[:, 0]
+    np.testing.assert_array_equal(to_map(features[:, 0], rows, SHAPE), expected)
+
+
+def on_map(active, values):
+    indices = np.stack(np.nonzero(active), axis=1)
+    return tf.scatter_nd(indices, values, (*active.shape, values.shape[-1]))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_convolution_and_gradient_are_those_of_the_dense_convolution(share):
+    active = some_map(share)
+    rows = find_active_rows(tf.constant(active))
+    rng = np.random.default_rng(1)
+    maps, kernel = (
+        tf.constant(rng.normal(size=(*SHAPE, 3))),
+        tf.constant(rng.normal(size=(3, 3, 3, 2))),
+    )
+    factor = tf.constant(rng.normal(size=(*SHAPE, 2)))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([maps, kernel])
+        flat = tf.reshape(maps, [-1, 3])
+        pieces = [take_rows(flat, rows.active_positions), take_rows(flat, rows.ring_positions)]
+        received = convolve_rows(pieces, kernel, rows.neighbours, rows.num_active)
+        received = received * tf.boolean_mask(factor, active)
+        dense = tf.nn.conv2d(maps, kernel, 1, "SAME") * factor
+        expected = tf.boolean_mask(dense, active)
+    np.testing.assert_allclose(received, expected, atol=1e-12)
+    for source in (maps, kernel):
+        expected_gradient = tf.convert_to_tensor(tape.gradient(expected, source))
+        np.testing.assert_allclose(tape.gradient(received, source), expected_gradient, atol=1e-12)
+
+
+def test_neighbour_sum_and_gradient():
+    active = some_map(0.4)
+    rows = find_active_rows(tf.constant(active))
+    products = tf.constant(np.random.default_rng(2).normal(size=(*SHAPE, 9)))
+    selection = tf.reshape(tf.eye(9, dtype=tf.float64), [3, 3, 9, 1])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(products)
+        flat = tf.reshape(products, [-1, 9])
+        pieces = [tf.gather(flat, rows.active_positions), tf.gather(flat, rows.ring_positions)]
+        received = sum_neighbour_rows(pieces, rows.neighbours, rows.num_active) ** 2
+        dense = tf.nn.conv2d(products, selection, 1, "SAME")[..., 0]
+        expected = tf.boolean_mask(dense, active) ** 2
+    np.testing.assert_allclose(received, expected)
+    np.testing.assert_allclose(
+        tf.convert_to_tensor(tape.gradient(received, products)),
+        tape.gradient(expected, products),
+        atol=1e-12,
+    )
+
+
+def test_gradients_inside_nested_branches():
+    """Index tensors from further out than the branch that uses them."""
+    index = tf.constant([2, 0])
+
+    @tf.function
+    def gradient(features, choice):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            taken = tf.cond(
+                choice > 0,
+                lambda: tf.cond(
+                    choice > 1,
+                    lambda: take_rows(features, index + choice - 2),
+                    lambda: features[:2],
+                ),
+                lambda: features[1:],
+            )
+            total = tf.reduce_sum(taken**2)
+        return tape.gradient(total, features)
+
+    features = tf.constant([[1.0], [2.0], [3.0]])
+    np.testing.assert_array_equal(gradient(features, 2), [[2], [0], [6]])
+    np.testing.assert_array_equal(gradient(features, 1), [[2], [4], [0]])
+    np.testing.assert_array_equal(gradient(features, 0), [[0], [4], [6]])
