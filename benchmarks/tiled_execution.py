@@ -11,7 +11,6 @@ which every function runs once; `all` is everything active. --executions adds `d
 import functools
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -24,6 +23,7 @@ from absl import flags
 
 import sact_tf
 from benchmarks import halting_maps, measure
+from benchmarks.options import float_or_all, image_size, tile_sizes
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
@@ -47,11 +47,11 @@ _PEAK_OF = flags.DEFINE_string("peak_of", None, "Internal: print one execution's
 
 def main(argv):
     del argv
-    height, width = _image_size(_IMAGE_SIZE.value)
+    height, width = image_size(_IMAGE_SIZE.value)
     unknown = set(_EXECUTIONS.value) - set(EXECUTIONS)
     if unknown:
         raise UserError(f"--executions: expected some of {EXECUTIONS}, received {sorted(unknown)}")
-    targets = [None if text == "all" else _number(text) for text in _RATIOS.value]
+    targets = [float_or_all(text) for text in _RATIOS.value]
     bench = Bench(height, width)
     cases = [bench.maps(target) for target in targets]
     if _PEAK_OF.value:
@@ -72,7 +72,7 @@ class Bench:
         keras.utils.set_random_seed(0)
         self.height, self.width = height, width
         self.images = tf.random.stateless_normal([_BATCH.value, height, width, 3], [0, 1])
-        self.tile_sizes = _tile_sizes(_TILE.value)
+        self.tile_sizes = tile_sizes(_TILE.value)
         self.model = _classifier(halting="sact", tile_size=self.tile_sizes)
         halting_maps.fresh_scores(self.model)
         self.num_units = [
@@ -192,26 +192,6 @@ def _classifier(**options):
 
 def _with_dense(executions):
     return list(dict.fromkeys(["dense", *executions]))
-
-
-def _image_size(text):
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if not found:
-        raise UserError(f"--image_size: expected HEIGHTxWIDTH such as 600x1000, received {text!r}")
-    return int(found[1]), int(found[2])
-
-
-def _number(text):
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"--flops_ratio: expected numbers or `all`, received {text!r}") from None
-
-
-def _tile_sizes(texts):
-    if not all(text.isdigit() and int(text) > 0 for text in texts) or len(texts) not in (1, 4):
-        raise UserError(f"--tile_size: expected one or four positive ints, received {texts}")
-    return [int(text) for text in texts] * (4 // len(texts))
 
 
 if __name__ == "__main__":

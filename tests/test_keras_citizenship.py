@@ -132,8 +132,7 @@ def test_halting_stays_float32_under_bfloat16():
     assert np.any(whole != tf.cast(tf.cast(whole, tf.bfloat16), tf.float32))
 
 
-@pytest.mark.parametrize("halting", [None, "act", "sact"])
-@pytest.mark.parametrize("net", NAMES)
+@pytest.mark.parametrize("net, halting", [("imagenet", "sact"), ("cifar", "act"), ("cifar", None)])
 def test_models_train_in_mixed_precision(net, halting):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -144,7 +143,7 @@ def test_models_train_in_mixed_precision(net, halting):
     assert model.backbone.compute_dtype == "bfloat16"
     compile_model(model, 0.05)
     weights = model.get_weights()
-    history = model.fit(images(4), np.arange(4) % 3, epochs=8, batch_size=4, verbose=0).history
+    history = model.fit(images(4), np.arange(4) % 3, epochs=5, batch_size=4, verbose=0).history
     assert history["cross_entropy"][-1] < history["cross_entropy"][0]
     for variable in model.weights:
         assert np.isfinite(variable.numpy()).all(), variable.path
@@ -156,13 +155,13 @@ def test_models_train_in_mixed_precision(net, halting):
     np.testing.assert_allclose(mixed(images()), full(images()), atol=0.25)
 
 
-@pytest.mark.parametrize("halting", [None, "act", "sact"])
-@pytest.mark.parametrize("net", NAMES)
+@pytest.mark.parametrize("net, halting", [("imagenet", "sact"), ("cifar", "act"), ("cifar", None)])
 def test_xla_equals_plain_execution(net, halting):
     """Forward pass and one training step, compiled and not."""
     results = []
     for compiled in (False, True):
-        model = make_classifier(net, halting, tile_size=2 if halting == "sact" else 1)
+        tile_size = 2 if halting == "sact" else 1
+        model = make_classifier(net, halting, tile_size=tile_size, units=(1, 2))
         forward = tf.function(model.forward, jit_compile=compiled)(images(3))
         del forward["valid"]
         compile_model(model, jit_compile=compiled)

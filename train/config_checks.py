@@ -73,10 +73,19 @@ def _resolve_halting(model: configs.ModelConfig) -> None:
             f"only halting: sact has tiles; expected 1 with halting: {kind}, "
             f"received {model.tile_size}",
         )
+    computes_all = model.halting is None or model.execution == "masked"
+    if model.statistics is None:
+        model.statistics = "full" if computes_all else "evaluated"
     if model.halting is None and model.statistics != "full":
         raise ConfigError(
             "model.statistics",
             "without halting every position is evaluated; expected full with halting: null, "
+            f"received {model.statistics}",
+        )
+    if not computes_all and model.statistics != "evaluated":
+        raise ConfigError(
+            "model.statistics",
+            f"execution: {model.execution} computes the active positions only; expected evaluated, "
             f"received {model.statistics}",
         )
     if model.halting is None:

@@ -31,9 +31,11 @@ class ModelConfig(base_config.Config):
         halting: null for the plain residual network.
         tile_size: side of the square tiles that share a halting score, in positions of the block's
             resolution; one number, or one per block. SACT only.
-        execution: how the units run; it does not change what they compute.
+        execution: how the units run: `masked` computes everything and masks, `tiled` computes what
+            is active, `auto` takes the cheaper of the two for each unit.
         statistics: where training takes the batch statistics of the units after the first: the
-            `full` map as the paper, or the `evaluated` positions only.
+            `full` map as the paper (what `masked` does unless told otherwise), or the `evaluated`
+            positions only (all that `tiled` and `auto` know).
         ponder_weight: tau, the weight of the ponder cost in the loss; 0.005 unless given.
         halting_epsilon: a position halts at a cumulative score of 1 - epsilon; 0.01 unless given.
         halting_bias: initial bias of the halting scores; -3 unless given.
@@ -47,8 +49,8 @@ class ModelConfig(base_config.Config):
     stem_channels: PositiveInt | None = None
     halting: Literal["act", "sact"] | None = None
     tile_size: PositiveInt | list[PositiveInt] = 1
-    execution: Literal["masked"] = "masked"
-    statistics: Literal["full", "evaluated"] = "full"
+    execution: Literal["masked", "tiled", "auto"] = "masked"
+    statistics: Literal["full", "evaluated"] | None = None
     ponder_weight: NonNegativeFloat | None = None
     halting_epsilon: OpenFraction | None = None
     halting_bias: float | None = None

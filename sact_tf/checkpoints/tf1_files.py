@@ -55,7 +55,8 @@ def read_variables(prefix: str) -> dict[str, np.ndarray]:
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     # For damaged files the reader raises tf.errors, RuntimeError, IndexError and others.
     except Exception as error:
-        reason = " ".join(str(error).split())
+        directory = os.path.join(os.path.dirname(prefix), "")
+        reason = " ".join(str(error).replace(directory, "").split())  # its path may be long
         if len(reason) > 200:
             reason = reason[:200] + "..."
         raise UserError(f"{prefix}: cannot be read as a checkpoint ({reason})") from error

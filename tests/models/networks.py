@@ -17,9 +17,8 @@ def make_backbone(net="imagenet", halting="sact", seed=0, **kwargs):
             **{"units": (2, 3), "base_channels": 4, "stem_channels": 6, **options}
         )
     else:
-        backbone = ResNetBackbone.cifar(
-            **{"units_per_block": (2, 3), "base_channels": 4, **options}
-        )
+        options["units_per_block"] = options.pop("units", (2, 3))
+        backbone = ResNetBackbone.cifar(**{"base_channels": 4, **options})
     return randomize(backbone, seed)
 
 

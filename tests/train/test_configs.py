@@ -9,9 +9,8 @@ from train import builders, config_checks, config_loading, configs
 
 ROOT = pathlib.Path(__file__).parents[2] / "configs"
 # Other programs' configs have classes, and tests, of their own.
-FILES = sorted(
-    [ROOT / "quickstart.yaml", *ROOT.glob("cifar10/*.yaml"), *ROOT.glob("imagenet/*.yaml")]
-)
+# Of single runs; `tradeoff.yaml` and its like describe many (test_tradeoff.py).
+FILES = sorted(path for path in ROOT.rglob("*.yaml") if not path.name.startswith("tradeoff"))
 
 
 def load(path=None, *overrides):
@@ -111,6 +110,9 @@ WRONG_FILES = {
                                 "one per block (3), received [2, 2]"),
     "tau without halting": (digits(ponder_weight=0.01), "model.ponder_weight", "must be null"),
     "bias without halting": (digits(halting_bias=-3), "model.halting_bias", "must be null"),
+    "statistics of what is not computed": (
+        digits(halting="sact", execution="tiled", statistics="full"), "model.statistics", "expected",
+    ),
     "statistics without halting": (digits(statistics="evaluated"), "model.statistics", "expected"),
     "epsilon of one": (digits(halting="sact", halting_epsilon=1.0), "model.halting_epsilon", "< 1"),
     "depth of a cifar net": (digits(depth=50), "model.depth", "must be null with network: cifar"),

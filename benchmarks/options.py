@@ -1,0 +1,30 @@
+"""Values of the benchmarks' flags."""
+
+import re
+
+from sact_tf.errors import UserError
+
+
+def image_size(text):
+    """ "600x1000" -> (600, 1000)."""
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not found:
+        raise UserError(f"--image_size: expected HEIGHTxWIDTH such as 600x1000, received {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def float_or_all(text):
+    """A FLOPs ratio; None for "all"."""
+    if text == "all":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"--flops_ratio: expected numbers or `all`, received {text!r}") from None
+
+
+def tile_sizes(texts):
+    """One tile size for each of the four blocks."""
+    if not all(text.isdigit() and int(text) > 0 for text in texts) or len(texts) not in (1, 4):
+        raise UserError(f"--tile_size: expected one or four positive ints, received {texts}")
+    return [int(text) for text in texts] * (4 // len(texts))

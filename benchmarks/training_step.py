@@ -1,0 +1,137 @@
+"""Does a training step follow the FLOPs? Forward, backward and update, interleaved.
+
+python -m benchmarks.training_step --depth=50 --image_size=224x224 --batch=4 --flops_ratio=0.5 \
+    --json=out.json
+
+Dense is the same network with halting=None. Tiled and masked train with batch statistics of the
+evaluated positions, masked_full with those of the full map (the authors' way).
+"""
+
+import json
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+import sact_tf
+from benchmarks import halting_maps, measure
+from benchmarks.options import float_or_all, image_size, tile_sizes
+from sact_tf.errors import UserError
+from sact_tf.files import atomic_write_text
+from sact_tf.models import ImageClassifier, ResNetBackbone
+from train.program import run
+
+EXECUTIONS = ("dense", "masked_full", "masked", "tiled", "auto")
+NUM_CLASSES = 1001
+
+_DEPTH = flags.DEFINE_integer("depth", 50, "50, 101, 152 or 200.")
+_IMAGE_SIZE = flags.DEFINE_string("image_size", "224x224", "HEIGHTxWIDTH.")
+_BATCH = flags.DEFINE_integer("batch", 4, "Images per batch.", lower_bound=1)
+_RATIOS = flags.DEFINE_list("flops_ratio", ["0.5"], "Of the forward pass; or `all`.")
+_TILE = flags.DEFINE_list("tile_size", ["1"], "One, or one per block.")
+_EXECUTIONS = flags.DEFINE_list("executions", ["dense", "masked", "tiled"], ", ".join(EXECUTIONS))
+_RUNS = flags.DEFINE_integer("runs", 11, "Turns that count.", lower_bound=1)
+_JSON = flags.DEFINE_string("json", None, "Where to write the results.")
+
+
+def main(argv):
+    del argv
+    unknown = set(_EXECUTIONS.value) - set(EXECUTIONS)
+    if unknown:
+        raise UserError(f"--executions: expected some of {EXECUTIONS}, received {sorted(unknown)}")
+    height, width = image_size(_IMAGE_SIZE.value)
+    tiles = tile_sizes(_TILE.value)
+    keras.utils.set_random_seed(0)
+    names = list(dict.fromkeys(["dense", *_EXECUTIONS.value]))
+    trainers = {name: Trainer(name, height, width, tiles) for name in names}
+    adaptive = [trainer for trainer in trainers.values() if trainer.num_units]
+    rows = []
+    for text in _RATIOS.value:
+        if adaptive:
+            maps, ratio = halting_maps.maps_for_ratio(
+                adaptive[0].model, height, width, float_or_all(text), tiles, _BATCH.value
+            )
+        for trainer in adaptive:
+            trainer.set_maps(maps)
+        times = measure.interleaved({n: t.step for n, t in trainers.items()}, _RUNS.value)
+        print(f"\n{_BATCH.value} x {height}x{width}, tile size {tiles}")
+        print("execution     FLOPs  time (quartiles)       ms")
+        for name, trainer in trainers.items():
+            row = {
+                "execution": name,
+                "tile_size": tiles,
+                "image_size": [height, width],
+                "batch": _BATCH.value,
+                "flops_ratio": ratio if trainer.num_units else 1.0,
+                **measure.ratios(times[name], times["dense"]),
+            }
+            rows.append(row)
+            print(
+                f"{name:12s} {row['flops_ratio']:6.3f} {row['time_ratio']:6.3f}"
+                f" ({row['time_ratio_min']:.3f} - {row['time_ratio_max']:.3f})"
+                f" {row['milliseconds']:8.0f}",
+                flush=True,
+            )
+    if _JSON.value:
+        result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
+        atomic_write_text(_JSON.value, json.dumps(result, indent=1) + "\n")
+
+
+class Trainer:
+    """One network and its compiled training step: forward, backward, momentum update."""
+
+    def __init__(self, name, height, width, tiles):
+        options = {"halting": None}
+        if name != "dense":
+            execution = name.removesuffix("_full")
+            statistics = "full" if name.endswith("_full") else "evaluated"
+            options = {"halting": "sact", "tile_size": tiles, "statistics": statistics}
+        self.model = ImageClassifier(
+            ResNetBackbone.from_depth(_DEPTH.value, **options), NUM_CLASSES
+        )
+        self.num_units = None
+        if name != "dense":
+            sizes = halting_maps.map_sizes(self.model, height, width)
+            self.num_units = [
+                tf.Variable(tf.zeros([_BATCH.value, *size], tf.int32), trainable=False)
+                for size in sizes
+            ]
+            halting_maps.script_halting(self.model, self.num_units)
+            sact_tf.set_execution(self.model, execution)
+        images = tf.random.stateless_normal([_BATCH.value, height, width, 3], [0, 1])
+        labels = tf.constant(np.arange(_BATCH.value) % NUM_CLASSES)
+        # Small steps: the network must not drift while it is being timed.
+        optimizer = keras.optimizers.SGD(1e-6, momentum=0.9)
+        variables = self.model.trainable_variables
+        optimizer.build(variables)
+
+        @tf.function(autograph=False)
+        def step():
+            with tf.GradientTape() as tape:
+                outputs = self.model.forward(images, training=True)
+                loss = tf.reduce_mean(
+                    tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs["logits"])
+                )
+                loss += outputs["ponder_loss"]
+            gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+            optimizer.apply(gradients, variables)
+            return loss
+
+        self._step = step
+
+    def step(self):
+        loss = float(self._step())
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss}")
+
+    def set_maps(self, maps):
+        for variable, values in zip(self.num_units, maps, strict=True):
+            variable.assign(values)
+
+
+if __name__ == "__main__":
+    run(main)
