@@ -111,7 +111,9 @@ WRONG_FILES = {
     "tau without halting": (digits(ponder_weight=0.01), "model.ponder_weight", "must be null"),
     "bias without halting": (digits(halting_bias=-3), "model.halting_bias", "must be null"),
     "statistics of what is not computed": (
-        digits(halting="sact", execution="tiled", statistics="full"), "model.statistics", "expected",
+        digits(halting="sact", execution="tiled", statistics="full"),
+        "model.statistics",
+        "expected",
     ),
     "statistics without halting": (digits(statistics="evaluated"), "model.statistics", "expected"),
     "epsilon of one": (digits(halting="sact", halting_epsilon=1.0), "model.halting_epsilon", "< 1"),
