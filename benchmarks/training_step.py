@@ -117,7 +117,11 @@ class Trainer:
                     tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs["logits"])
                 )
                 loss += outputs["ponder_loss"]
-            gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+            gradients = tape.gradient(
+                loss,
+                [variable.value for variable in variables],
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
             optimizer.apply(gradients, variables)
             return loss
 

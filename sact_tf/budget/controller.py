@@ -121,7 +121,7 @@ class BudgetController(tf.Module):
         self._share.assign(tf.where(first, share, smoothed))
         self._steps.assign_add(1.0)
         error = self._share - self.set_point
-        shift = self.bias_gain * error + self.damping * (self._error - error)
+        shift = self.bias_gain * error + self.damping * (error - self._error)
         self._error.assign(error)
         log_tau = self._log_tau + self.dual_gain / self.horizon * error
         self._log_tau.assign(

@@ -55,8 +55,8 @@ def run_block(block, inputs, training=False, valid=None):
         factor = np.random.default_rng(9).normal(size=features.shape)
         ponder = tf.reduce_sum(halting["ponder_cost"] * (1 + factor[:, :1, :1, 0]))
         loss = tf.reduce_sum(features * factor) + tf.cast(ponder, features.dtype)
-    sources = [inputs, *block.trainable_variables]
-    gradients = tape.gradient(loss, sources, unconnected_gradients="zero")
+    sources = [inputs, *(variable.value for variable in block.trainable_variables)]
+    gradients = tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     result = {
         "features": [features],
         "exact": [halting["num_units"], halting["flops"]],
