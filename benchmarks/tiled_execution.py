@@ -142,6 +142,7 @@ class Bench:
             **measure.ratios(times[name], times["dense"]),
             "peak_memory_ratio": peaks[name] and peaks[name] / peaks["dense"],
             "max_abs_difference": None,
+            "max_relative_difference": None,
         }
         if name in ADAPTIVE:
             logits, flops = function()
@@ -150,7 +151,9 @@ class Bench:
             if abs(row["flops_ratio"] - ratio) > 1e-6:
                 raise AssertionError(f"counted {row['flops_ratio']}, expected {ratio}")
             row["max_abs_difference"] = float(np.abs(logits.numpy() - reference).max())
-        memory, difference = row["peak_memory_ratio"], row["max_abs_difference"]
+            largest = float(np.abs(reference).max())
+            row["max_relative_difference"] = row["max_abs_difference"] / largest
+        memory, difference = row["peak_memory_ratio"], row["max_relative_difference"]
         print(
             f"{name:24s} {row['flops_ratio']:7.3f} {row['time_ratio']:6.3f}"
             f" ({row['time_ratio_min']:.3f} - {row['time_ratio_max']:.3f})"

@@ -13,7 +13,8 @@ from sact_tf.ops.positions import subsample
 from sact_tf.ops.tiles import share_within_tiles
 
 STATISTICS = ("full", "evaluated")
-# Break-even between dense and tiled units by channels of the block (docs/performance.md): narrow
+# Break-even between dense and tiled units by channels of the block, estimated from the memory traffic
+# of either (docs/performance.md): narrow
 # blocks are bound by memory, where compact rows cost more than they save.
 DENSE_SHARES = ((256, 0.55), (512, 0.7), (float("inf"), 0.85))
 
@@ -38,8 +39,8 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         statistics: where training takes the batch statistics of the units after the first: "full"
             map (the authors' way; masked execution only) or "evaluated" positions only. None
             takes "full" where the execution computes it.
-        dense_share: share of active positions above which "auto" runs a unit densely; None takes
-            what was measured for the number of channels (docs/performance.md).
+        dense_share: share of active positions above which "auto" runs a unit densely; None goes
+            by the number of channels (docs/performance.md).
         ponder_weight: tau. Kept in a variable (not among `weights`), see `set_ponder_weight`.
         halting_epsilon: halt at a cumulative score of 1 - epsilon.
         halting_bias, halting_negative_slope: `bias` and `negative_slope` of `HaltingScore`.
