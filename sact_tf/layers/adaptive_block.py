@@ -13,9 +13,9 @@ from sact_tf.ops.positions import subsample
 from sact_tf.ops.tiles import share_within_tiles
 
 STATISTICS = ("full", "evaluated")
-# Break-even between dense and tiled units by channels of the block, estimated from the memory traffic
-# of either (docs/performance.md): narrow
-# blocks are bound by memory, where compact rows cost more than they save.
+# Break-even between dense and tiled units by channels of the block, estimated from the memory
+# traffic of either (docs/performance.md). Narrow blocks are bound by memory, where compact rows
+# cost more than they save.
 DENSE_SHARES = ((256, 0.55), (512, 0.7), (float("inf"), 0.85))
 
 
@@ -98,7 +98,6 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         )
         self.halting_scores = []
         if halting is not None:
-            dtype = halting_ops.halting_dtype(self.compute_dtype).name
             self.halting_scores = [
                 HaltingScore(
                     halting,
@@ -107,7 +106,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
                     weight_decay=weight_decay,
                     batch_norm=self.batch_norm,
                     name=f"halting_score_{number}",
-                    dtype=dtype,
+                    dtype=self.dtype_policy,
                 )
                 for number in range(1, len(self.units))
             ]

@@ -50,8 +50,8 @@ class HaltingScore(keras.layers.Layer):
     def __init__(
         self, kind, bias=-3.0, negative_slope=None, weight_decay=0.0, batch_norm=None, **kwargs
     ):
-        kwargs.setdefault("dtype", "float32")
-        super().__init__(**kwargs)
+        policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or "float32")
+        super().__init__(dtype=halting_dtype(policy.compute_dtype).name, **kwargs)
         if kind not in KINDS:
             raise ValueError(f"Expected kind to be one of {KINDS}, received kind={kind!r}")
         self.kind = kind

@@ -88,7 +88,7 @@ class ResNetBackbone(keras.Model):
             "units": units,
             "base_channels": base_channels,
             "halting": halting,
-            "tile_size": tile_size,
+            "tile_size": tile_size if isinstance(tile_size, int) else tuple(tile_size),
             "statistics": statistics,
             "halting_epsilon": halting_epsilon,
             "halting_bias": halting_bias,
