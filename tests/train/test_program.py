@@ -132,6 +132,8 @@ def test_interrupt_has_code_130_and_no_traceback(command):
         env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # Tests that run in the background may have to ignore it, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         text=True,
     ) as process:
         assert process.stdout.readline() == "ready\n"
