@@ -273,7 +273,8 @@ def test_clone(net):
 
 def test_fit_evaluate_predict_on_a_dataset():
     """Partial last batch, tf.data, callbacks that save weights."""
-    model = compile_model(make_classifier("cifar", num_classes=3), metrics=["accuracy"])
+    model = make_classifier("cifar", num_classes=3, units=(1, 2))
+    compile_model(model, metrics=["accuracy"])
     data = tf.data.Dataset.from_tensor_slices((images(5, 16, 16), np.arange(5) % 3)).batch(2)
     history = model.fit(data, validation_data=data, epochs=2, verbose=0).history
     assert {"val_cross_entropy", "val_ponder_loss", "val_weight_decay"} <= set(history)
@@ -284,7 +285,9 @@ def test_fit_evaluate_predict_on_a_dataset():
 
 def test_training_lowers_the_ponder_cost():
     """With a large tau, the halting scores learn to stop: the gradient reaches them through fit."""
-    model = compile_model(make_classifier("cifar", num_classes=3, ponder_weight=1.0), 0.05)
+    model = compile_model(
+        make_classifier("cifar", num_classes=3, ponder_weight=1.0, units=(2, 2)), 0.05
+    )
     batch, labels = images(4, 16, 16), np.arange(4) % 3
     before = model.evaluate(batch, labels, verbose=0, return_dict=True)["ponder_loss"]
     model.fit(batch, labels, epochs=10, batch_size=4, verbose=0)

@@ -112,7 +112,7 @@ def test_saved_models_where_nothing_is_installed(tmp_path):
         np.save(tmp_path / f"images{index}.npy", batch)
     expected = {}
     for halting in ("sact", "act"):
-        model = make_classifier("imagenet", halting)
+        model = make_classifier("imagenet", halting, units=(1, 2))
         for way in ("save", "export"):
             path = str(tmp_path / f"saved_{halting}_{way}")
             if way == "save":
@@ -131,9 +131,9 @@ def test_saved_models_where_nothing_is_installed(tmp_path):
 def test_a_trained_model_goes_on_training_after_loading(tmp_path):
     """Weights, optimizer and compiled state: saved in the middle = never saved."""
     batch, labels = images(4), np.arange(4)
-    whole = compile_model(make_classifier("cifar"))
+    whole = compile_model(make_classifier("cifar", units=(1, 2)))
     whole.fit(batch, labels, batch_size=4, epochs=2, verbose=0)
-    half = compile_model(make_classifier("cifar"))
+    half = compile_model(make_classifier("cifar", units=(1, 2)))
     half.fit(batch, labels, batch_size=4, epochs=1, verbose=0)
     half.save(tmp_path / "half.keras")
     loaded = keras.models.load_model(tmp_path / "half.keras")

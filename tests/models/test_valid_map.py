@@ -11,8 +11,9 @@ SIZES = [(17, 22), (24, 31), (9, 9), (1, 1), (32, 7), (30, 32)]
 KINDS = [(None, 1), ("act", 1), ("sact", 1), ("sact", 2)]
 
 
-@pytest.mark.parametrize("fill", [np.nan, 50.0])
-@pytest.mark.parametrize("halting, tile_size", KINDS)
+@pytest.mark.parametrize(
+    "halting, tile_size, fill", [*((*kind, np.nan) for kind in KINDS), ("sact", 2, 50.0)]
+)
 @pytest.mark.parametrize("net", NAMES)
 def test_inference(net, halting, tile_size, fill):
     model = make_classifier(net, halting, tile_size=tile_size, dtype="float64")
