@@ -9,7 +9,7 @@ from sact_tf.layers.halting_score import KINDS, HaltingScore
 from sact_tf.layers.replica_losses import ReplicaLosses
 from sact_tf.ops import flops as flops_ops
 from sact_tf.ops import halting as halting_ops
-from sact_tf.ops.positions import subsample
+from sact_tf.ops.positions import subsample, zero_outside
 from sact_tf.ops.tiles import share_within_tiles
 
 STATISTICS = ("full", "evaluated")
@@ -183,6 +183,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
 
     def call(self, inputs, training=None, valid=None):
         first = self.units[0]
+        inputs = zero_outside(inputs, valid)  # what is not finite there would reach the gradients
         state = first(inputs, training=training, valid=valid)
         flops = first.flops(
             flops_ops.map_positions(tf.shape(inputs), valid)

@@ -1,5 +1,6 @@
 """Tiled and auto execution against masked execution, in float64."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -178,7 +179,7 @@ def test_gradient_by_finite_differences():
     rng = np.random.default_rng(5)
     for variable, gradient in zip([batch, *variables], gradients, strict=True):
         direction = rng.normal(size=variable.shape)
-        start, ends = np.array(variable), []
+        start, ends = np.array(keras.ops.convert_to_numpy(variable)), []
         for step in (1e-6, -1e-6):
             variable.assign(start + step * direction)
             ends.append(float(loss(batch)))
