@@ -137,6 +137,7 @@ print(json.dumps({"logs": {k: v[-1] for k, v in history.items()},
 """
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("case", [("sync", "some"), ("apart", "empty")], ids=lambda case: case[0])
 def test_two_replicas(case):
     results = {

@@ -77,7 +77,9 @@ def test_parameters_of_the_cifar_network():
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 471_014
 
 
-@pytest.mark.parametrize("depth", [50, 152, 200])
+@pytest.mark.parametrize(
+    "depth", [50, *(pytest.param(depth, marks=pytest.mark.large) for depth in (152, 200))]
+)
 def test_plain_flops_of_every_depth(depth):
     backbone = ResNetBackbone.from_depth(depth, base_channels=2, stem_channels=4)
     assert backbone.get_config()["units"] == DEPTHS[depth]

@@ -112,6 +112,7 @@ def test_shipped_configs(path):
     assert {"plain", "act", "sact", "act_matched", "sact_matched"} <= methods
 
 
+@pytest.mark.large
 def test_finished_runs_are_not_trained_again(tmp_path):
     config = _config(tmp_path, "sact.ponder_weights=[0.1],sact.calibrated=[0.8],image_sizes=[24]")
     runs = planned_runs(config)
