@@ -47,12 +47,17 @@ def script_halting(model, num_units):
         num_units: list of int32 variables [B, H, W], one per block.
     """
     for block, units in zip(model.backbone.blocks, num_units, strict=True):
-        for index, score in enumerate(block.halting_scores):
-            scripted = ScriptedHaltingScore.from_config(score.get_config())
-            scripted.build((None, None, None, block.units[0].out_channels))
-            scripted.set_weights(score.get_weights())
-            scripted.script(units, index + 1, len(block.units))
-            block.halting_scores[index] = scripted
+        script_block(block, units)
+
+
+def script_block(block, num_units):
+    """Replaces the halting scores of one built `AdaptiveBlock`; `num_units` is [B, H, W]."""
+    for index, score in enumerate(block.halting_scores):
+        scripted = ScriptedHaltingScore.from_config(score.get_config())
+        scripted.build((None, None, None, block.units[0].out_channels))
+        scripted.set_weights(score.get_weights())
+        scripted.script(num_units, index + 1, len(block.units))
+        block.halting_scores[index] = scripted
 
 
 def map_sizes(model, height, width):
@@ -77,14 +82,20 @@ def blob_maps(model, height, width, share, tile_sizes, batch, seed=0):
         later_units = len(block.units) - 1
         first = min(1.0, 1.25 * share)
         shares = np.linspace(first, max(0.0, 2 * share - first), max(later_units, 1))[:later_units]
-        images = [
-            _blobs(size, shares, tile, np.random.default_rng([seed, i])) for i in range(batch)
-        ]
+        images = [blobs(size, shares, tile, np.random.default_rng([seed, i])) for i in range(batch)]
         maps.append(np.stack(images).astype(np.int32))
     return maps
 
 
-def _blobs(size, shares, tile, rng):
+def blobs(size, shares, tile, rng):
+    """Units per position, [H, W]: 1 + the number of `shares` that the position is among.
+
+    Args:
+        size: (H, W).
+        shares: share of the positions that each unit after the first runs at.
+        tile: side of the tiles that halt as one.
+        rng: where the blobs come from.
+    """
     tiles = [-(-length // tile) for length in size]
     rows, columns = np.mgrid[0 : tiles[0], 0 : tiles[1]]
     rows, columns = (rows + 0.5) / tiles[0], (columns + 0.5) / tiles[1]

@@ -13,10 +13,9 @@ from sact_tf.ops.positions import subsample, zero_outside
 from sact_tf.ops.tiles import share_within_tiles
 
 STATISTICS = ("full", "evaluated")
-# Break-even between dense and tiled units by channels of the block, estimated from the memory
-# traffic of either (docs/performance.md). Narrow blocks are bound by memory, where compact rows
-# cost more than they save.
-DENSE_SHARES = ((256, 0.55), (512, 0.7), (float("inf"), 0.85))
+# Share of active positions at which rows take as long as a dense unit; measured by
+# benchmarks/break_even.py, about the same for all widths.
+DENSE_SHARE = 0.9
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -39,8 +38,8 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         statistics: where training takes the batch statistics of the units after the first: "full"
             map (the authors' way; masked execution only) or "evaluated" positions only. None
             takes "full" where the execution computes it.
-        dense_share: share of active positions above which "auto" runs a unit densely; None goes
-            by the number of channels (docs/performance.md).
+        dense_share: share of active positions above which "auto" runs a unit densely; None takes
+            the measured break-even, 0.9 (docs/performance.md).
         ponder_weight: tau. Kept in a variable (not among `weights`), see `set_ponder_weight`.
         halting_epsilon: halt at a cumulative score of 1 - epsilon.
         halting_bias, halting_negative_slope: `bias` and `negative_slope` of `HaltingScore`.
@@ -137,10 +136,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     @property
     def dense_share(self):
         """Share of active positions above which "auto" runs a unit densely."""
-        if self._dense_share is not None:
-            return self._dense_share
-        channels = self.units[-1].out_channels
-        return next(share for most, share in DENSE_SHARES if channels <= most)
+        return DENSE_SHARE if self._dense_share is None else self._dense_share
 
     @property
     def supports_jit(self):

@@ -32,24 +32,30 @@ class BatchNormalization(keras.layers.BatchNormalization):
             )
 
     def call(self, inputs, training=None, positions=None):
-        if not (training and self.trainable) and self._can_fuse(inputs):
+        # Of small vectors the kernel's threads would wait for those of larger operations.
+        if not (training and self.trainable) and len(inputs.shape) == 4 and self._can_fuse(inputs):
             return self._fused(inputs)
         scale, shift = self.scale_and_shift(inputs, training, positions)
         return tf.cast(tf.cast(inputs, scale.dtype) * scale + shift, inputs.dtype)
 
-    def on_rows(self, rows, training=None, counted=None):
-        """The layer on rows instead of maps: [n, channels] -> [n, channels]; n may be 0.
+    def on_rows(self, rows, activate, training=None, counted=None):
+        """The layer and an activation on rows instead of maps; n may be 0.
 
         Args:
             rows: [n, channels].
+            activate: function of a tensor, applied to the result.
             training: as in the call.
             counted: optional [m, channels], the rows to take the batch statistics from; else all.
+
+        Returns:
+            [n, channels].
         """
         if not (training and self.trainable) and self._can_fuse(rows):
-            return self._fused(rows)
+            # As maps, for Grappler merges the activation into the kernel there.
+            return activate(self._fused(rows[:, tf.newaxis, tf.newaxis]))[:, 0, 0]
         counted = rows if counted is None else counted
         scale, shift = self.scale_and_shift(counted, training)
-        return tf.cast(tf.cast(rows, scale.dtype) * scale + shift, rows.dtype)
+        return activate(tf.cast(tf.cast(rows, scale.dtype) * scale + shift, rows.dtype))
 
     def scale_and_shift(self, inputs, training=None, positions=None):
         """The layer as `inputs * scale + shift`; updates the moving statistics in training.
@@ -114,7 +120,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _can_fuse(self, inputs):
         complete = self.gamma is not None and self.beta is not None
-        return complete and len(inputs.shape) in (2, 4) and inputs.dtype != tf.float64
+        return complete and inputs.dtype != tf.float64
 
     def _fused(self, inputs):
         """One kernel, which Grappler merges on a CPU into the convolution before it.
@@ -122,9 +128,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         For inference only. Training is composed of plain operations, in whose rounding the
         gradients agree with the authors' in eager and graph mode, which the kernel's did not.
         """
-        maps = inputs if len(inputs.shape) == 4 else inputs[tf.newaxis, :, tf.newaxis]
-        outputs = tf.raw_ops.FusedBatchNormV3(
-            x=maps,
+        return tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
             scale=tf.convert_to_tensor(self.gamma),
             offset=tf.convert_to_tensor(self.beta),
             mean=tf.convert_to_tensor(self.moving_mean),
@@ -132,4 +137,3 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=False,
         ).y
-        return outputs if len(inputs.shape) == 4 else outputs[0, :, 0]

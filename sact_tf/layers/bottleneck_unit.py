@@ -77,14 +77,14 @@ class BottleneckUnit(ResidualUnit):
         preact = self.activate(self.preact(inputs, training=training, positions=outer))
         return self._branch(preact, training, valid, outer, inner)
 
-    def residual_rows(self, active, ring, rows, batch, training=None):
+    def residual_rows(self, states, rows, batch, training=None):
         """f(x) at the active positions, and its sums; see `ResidualUnit`."""
-        # Batch statistics need all rows at once; without them two products save a copy.
-        pieces = [tf.concat([active, ring], axis=0)] if training else [active, ring]
-        reduced = [self._reduce_rows(piece, training) for piece in pieces]
+        preact = self.preact.on_rows(states, self.activate, training)
+        reduced = tf.matmul(preact, self.conv1.kernel[0, 0])
+        reduced = self.bn1.on_rows(reduced, self.activate, training)
         kernel = tf.convert_to_tensor(self.conv2.kernel)
         spatial = convolve_rows(reduced, kernel, rows.neighbours, rows.num_active)
-        hidden = self.activate(self.bn2.on_rows(spatial, training))
+        hidden = self.bn2.on_rows(spatial, self.activate, training)
         return self._restore_rows(hidden, rows, batch)
 
     def flops(self, outer, inner):
@@ -102,11 +102,6 @@ class BottleneckUnit(ResidualUnit):
         reduced = zero_outside(self.activate(reduced), valid)
         spatial = self.bn2(self.conv2(reduced), training=training, positions=inner)
         return self.conv3(self.activate(spatial))
-
-    def _reduce_rows(self, features, training):
-        preact = self.activate(self.preact.on_rows(features, training))
-        reduced = tf.matmul(preact, self.conv1.kernel[0, 0])
-        return self.activate(self.bn1.on_rows(reduced, training))
 
     def _restore_rows(self, hidden, rows, batch):
         kernel = tf.convert_to_tensor(self.conv3.kernel)[0, 0]

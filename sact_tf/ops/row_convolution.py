@@ -28,11 +28,39 @@ def take_rows(features, index):
     return take(features, index)
 
 
-def convolve_rows(pieces, kernel, neighbours, num_outputs):
+def renumber_rows(pieces, numbers):
+    """Puts rows in a new order, without some of them.
+
+    Args:
+        pieces: list of [R_i, C].
+        numbers: list of int32 [R_i], each row's new number from 1; 0 drops it. Every number up to
+            the largest is there once.
+
+    Returns:
+        [R', C].
+    """
+
+    @tf.custom_gradient
+    def renumber(*inputs):
+        numbers, pieces = inputs[: len(inputs) // 2], inputs[len(inputs) // 2 :]
+        numbers = [_local(number) for number in numbers]
+        rows = tf.dynamic_stitch(numbers, pieces)[1:]  # number 0 collects what is dropped
+
+        def gradient(upstream):
+            zeros = tf.zeros([1, upstream.shape[-1]], upstream.dtype)
+            padded = tf.concat([zeros, upstream], axis=0)
+            return (*[None] * len(numbers), *(tf.gather(padded, number) for number in numbers))
+
+        return rows, gradient
+
+    return renumber(*numbers, *pieces)
+
+
+def convolve_rows(rows, kernel, neighbours, num_outputs):
     """3x3 convolution evaluated at the first rows of a set.
 
     Args:
-        pieces: list of [R_i, N] whose concatenation are the rows.
+        rows: [R, N].
         kernel: [3, 3, N, M].
         neighbours: int32 [R, 9].
         num_outputs: int32 scalar, A; everything around these rows inside the image is a row.
@@ -42,9 +70,9 @@ def convolve_rows(pieces, kernel, neighbours, num_outputs):
     """
 
     @tf.custom_gradient
-    def convolve(neighbours, num_outputs, kernel, *pieces):
+    def convolve(neighbours, num_outputs, kernel, rows):
         neighbours, num_outputs = _local(neighbours), _local(num_outputs)
-        columns = _windows(pieces, neighbours[:num_outputs])
+        columns = _windows(rows, neighbours[:num_outputs])
         outputs = tf.matmul(columns, _as_matrix(kernel))
 
         def gradient(upstream):
@@ -52,13 +80,12 @@ def convolve_rows(pieces, kernel, neighbours, num_outputs):
             kernel_gradient = tf.reshape(kernel_gradient, tf.shape(kernel))
             readers = _readers(neighbours, num_outputs)
             transposed = _as_matrix(tf.transpose(kernel, [0, 1, 3, 2]))
-            gradients = tf.matmul(_windows([upstream], readers), transposed)
-            sizes = [tf.shape(piece)[0] for piece in pieces]
-            return (None, None, kernel_gradient, *tf.split(gradients, sizes, num=len(pieces)))
+            gradient = tf.matmul(_windows(upstream, readers), transposed)
+            return None, None, kernel_gradient, gradient
 
         return outputs, gradient
 
-    return convolve(neighbours, num_outputs, kernel, *pieces)
+    return convolve(neighbours, num_outputs, kernel, rows)
 
 
 def sum_neighbour_rows(pieces, neighbours, num_outputs):
@@ -96,10 +123,10 @@ def _local(index):
     return tf.identity(index)
 
 
-def _windows(pieces, neighbours):
-    channels = pieces[0].shape[-1]
-    rows = tf.concat([tf.zeros([1, channels], pieces[0].dtype), *pieces], axis=0)
-    return tf.reshape(tf.gather(rows, neighbours), [-1, 9 * channels])
+def _windows(rows, neighbours):
+    channels = rows.shape[-1]
+    padded = tf.concat([tf.zeros([1, channels], rows.dtype), rows], axis=0)
+    return tf.reshape(tf.gather(padded, neighbours), [-1, 9 * channels])
 
 
 def _readers(neighbours, num_outputs):

@@ -53,6 +53,8 @@ def run_block(block, inputs, training=False, valid=None):
         tape.watch(inputs)
         features, halting = block(inputs, training=training, valid=valid)
         factor = np.random.default_rng(9).normal(size=features.shape)
+        if valid is not None:  # what stands in the padding is left open
+            factor *= np.asarray(valid)[..., np.newaxis]
         ponder = tf.reduce_sum(halting["ponder_cost"] * (1 + factor[:, :1, :1, 0]))
         loss = tf.reduce_sum(features * factor) + tf.cast(ponder, features.dtype)
     sources = [inputs, *(variable.value for variable in block.trainable_variables)]

@@ -1,11 +1,18 @@
 """Rows of active positions against the maps they stand for."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sact_tf.ops.active_rows import count_by_image, find_active_rows, sum_by_image, to_map
-from sact_tf.ops.row_convolution import convolve_rows, sum_neighbour_rows, take_rows
+from sact_tf.ops.row_convolution import (
+    convolve_rows,
+    renumber_rows,
+    sum_neighbour_rows,
+    take_rows,
+)
 
 SHAPE = (2, 5, 4)
 
@@ -82,8 +89,10 @@ def test_convolution_and_gradient_are_those_of_the_dense_convolution(share):
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([maps, kernel])
         flat = tf.reshape(maps, [-1, 3])
-        pieces = [take_rows(flat, rows.active_positions), take_rows(flat, rows.ring_positions)]
-        received = convolve_rows(pieces, kernel, rows.neighbours, rows.num_active)
+        positions = tf.concat([rows.active_positions, rows.ring_positions], axis=0)
+        received = convolve_rows(
+            take_rows(flat, positions), kernel, rows.neighbours, rows.num_active
+        )
         received = received * tf.boolean_mask(factor, active)
         dense = tf.nn.conv2d(maps, kernel, 1, "SAME") * factor
         expected = tf.boolean_mask(dense, active)
@@ -111,6 +120,36 @@ def test_neighbour_sum_and_gradient():
         tape.gradient(expected, products),
         atol=1e-12,
     )
+
+
+@pytest.mark.parametrize("in_branch", [False, True])
+def test_rows_in_a_new_order_and_their_gradient(in_branch):
+    numbers = [tf.constant([2, 0, 3]), tf.constant([0, 1])]
+    pieces = [
+        tf.constant([[1.0, 2], [3, 4], [5, 6]], tf.float64),
+        tf.constant([[7.0, 8], [9, 10]], tf.float64),
+    ]
+    factor = tf.constant([[1.0, 10], [100, 1000], [2, 20]], tf.float64)
+
+    @tf.function
+    def run(pieces, numbers, choice):
+        with tf.GradientTape() as tape:
+            tape.watch(pieces)
+            renumber = functools.partial(renumber_rows, pieces, numbers)
+            rows = tf.cond(choice, renumber, lambda: -renumber()) if in_branch else renumber()
+            total = tf.reduce_sum(rows * factor)
+        return rows, tape.gradient(total, pieces)
+
+    rows, gradients = run(pieces, numbers, tf.constant(True))
+    np.testing.assert_array_equal(rows, [[9, 10], [1, 2], [5, 6]])
+    np.testing.assert_array_equal(gradients[0], [[100, 1000], [0, 0], [2, 20]])
+    np.testing.assert_array_equal(gradients[1], [[0, 0], [1, 10]])
+
+
+def test_all_rows_may_be_dropped():
+    numbers = [tf.zeros([2], tf.int32), tf.zeros([0], tf.int32)]
+    rows = renumber_rows([tf.ones([2, 3]), tf.ones([0, 3])], numbers)
+    assert rows.shape == (0, 3)
 
 
 def test_gradients_inside_nested_branches():

@@ -26,7 +26,9 @@ class MixedWork(NamedTuple):
 
     Attributes:
         dense: bool scalar. Whether the block still runs densely.
-        state, output: [B, H, W, C]. States and outputs so far, up to the change to rows.
+        state: [B, H, W, C]. States, up to the change to rows.
+        output: [B, H, W, C]. States so far weighted by the halting distribution (eq. 10); not yet
+            the output of what is still active. Up to the change to rows.
         work: `Work`; its halting state and mean are those of either phase, its rows are empty
             before the change.
     """
@@ -42,7 +44,8 @@ def run_auto_positions(block, state, valid, training):
     first = run_first_score(block, state, valid, training)
     if len(block.units) == 1:
         return state, first.halting, [first.weight], first.flops
-    mixed = MixedWork(tf.constant(True), state, state, _empty_work(block, state, first, valid))
+    work = _empty_work(block, state, first, valid)
+    mixed = MixedWork(tf.constant(True), state, None, work)
     present = flops_ops.map_positions(tf.shape(state), valid)
     limit = block.dense_share * tf.cast(tf.reduce_sum(present), tf.float32)
     weights, chunks, flops = [first.weight], [], first.flops
@@ -53,7 +56,9 @@ def run_auto_positions(block, state, valid, training):
         mixed, changed = _change_over(block, mixed, count > limit, valid)
         mixed, weight, finished = tf.cond(
             mixed.dense,
-            lambda index=index, mixed=mixed: _run_dense(block, index, mixed, valid, training),
+            lambda index=index, mixed=mixed: _run_dense(
+                block, index, mixed, weights, valid, training
+            ),
             lambda index=index, mixed=mixed: _run_rows(block, index, mixed, valid, training),
         )
         weights.append(weight)
@@ -66,7 +71,7 @@ def _empty_work(block, state, first, valid):
     nothing = tf.zeros_like(first.halting.active)
     rows = find_active_rows(nothing, valid, block.units[-1].reach)
     empty = tf.gather(tf.reshape(state, [-1, state.shape[-1]]), rows.active_positions)
-    return Work(first.halting, rows, empty, empty, empty, first.mean)
+    return Work(first.halting, rows, states=empty, output=empty, mean=first.mean)
 
 
 def _change_over(block, mixed, stays_dense, valid):
@@ -95,28 +100,35 @@ def _run_rows(block, index, mixed, valid, training):
         return skip_unit(mixed.work)
 
     work, weight, finished = tf.cond(mixed.work.rows.num_active > 0, run, skip)
-    return mixed._replace(work=work), weight, finished
+    output = mixed.state if mixed.output is None else mixed.output
+    return mixed._replace(output=output, work=work), weight, finished
 
 
-def _run_dense(block, index, mixed, valid, training):
-    """A unit as masked execution runs it; nothing is written where everything is active."""
+def _run_dense(block, index, mixed, weights, valid, training):
+    """A unit as masked execution runs it, but added to the state inside its last convolution."""
     work = mixed.work
     active = work.halting.active
     outer, inner = block.evaluated_positions(active, mixed.state, valid)
-    residual = block.units[index].residual(
+    state = mixed.state + block.units[index].residual(
         mixed.state, training=training, valid=valid, outer=outer, inner=inner
     )
-    share = tf.cast(active, residual.dtype)[..., tf.newaxis]
-    residual = tf.cond(tf.reduce_all(active), lambda: residual, lambda: residual * share)
-    state = mixed.state + residual
-    remainder = tf.cast(work.halting.remainder, residual.dtype)
-    output = mixed.output + residual * remainder[..., tf.newaxis]
+    state = tf.cond(
+        tf.reduce_all(active),
+        lambda: state,
+        lambda: tf.where(active[..., tf.newaxis], state, mixed.state),
+    )
     mean, score = work.mean, None
     if index < len(block.halting_scores):
         mean = mean_over(tf.cast(state, mean.dtype), valid)
         score = block.halting_score(index, state, training, valid, inner, mean=mean)
     halting, weight = block.halting_step(index, work.halting, score)
+    output = _weighted(mixed.state, weights[0]) if mixed.output is None else mixed.output
+    output += _weighted(state, weight)
     mixed = mixed._replace(
         state=state, output=output, work=work._replace(halting=halting, mean=mean)
     )
     return mixed, weight, Finished(work.rows.active_positions, work.output)
+
+
+def _weighted(state, weight):
+    return state * tf.cast(weight, state.dtype)[..., tf.newaxis]

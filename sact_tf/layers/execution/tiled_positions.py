@@ -5,9 +5,11 @@ the active set only shrinks within a block, and the frozen neighbours that a 3x3
 (the ring) are always found among the rows of the unit before. A position's output leaves the rows
 when it halts, and the block's output map is put together once, at its end.
 
-B batch, H W map, A active positions, E ring positions, F finished ones, C channels.
+B batch, H W map, A active positions, R rows (active positions and ring), F finished positions,
+C channels.
 """
 
+import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -17,7 +19,7 @@ from sact_tf.ops import flops as flops_ops
 from sact_tf.ops.active_rows import ActiveRows, find_active_rows, to_map
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.positions import mean_over
-from sact_tf.ops.row_convolution import take_rows
+from sact_tf.ops.row_convolution import renumber_rows, take_rows
 from sact_tf.ops.tiles import share_within_tiles
 
 
@@ -27,16 +29,14 @@ class Work(NamedTuple):
     Attributes:
         halting: `HaltingState` of maps [B, H, W].
         rows: `ActiveRows` of the active positions.
-        active: [A, C]. States of the active positions.
-        ring: [E, C]. States of the frozen positions around.
+        states: [R, C]. States of the active positions and of the frozen ones around.
         output: [A, C]. Outputs of the active positions so far.
         mean: [B, C]. Mean of each image's states.
     """
 
     halting: HaltingState
     rows: ActiveRows
-    active: tf.Tensor
-    ring: tf.Tensor
+    states: tf.Tensor
     output: tf.Tensor
     mean: tf.Tensor
 
@@ -46,7 +46,7 @@ def run_tiled_positions(block, state, valid, training):
     first = run_first_score(block, state, valid, training)
     if len(block.units) == 1:
         return state, first.halting, [first.weight], first.flops
-    work, finished = gather_active(block, state, state, first.halting, first.mean, valid)
+    work, finished = gather_active(block, state, None, first.halting, first.mean, valid)
     weights, chunks, flops = [first.weight], [finished], first.flops
     for index in range(1, len(block.units)):
         flops += block.position_flops(
@@ -91,12 +91,11 @@ def run_unit(block, index, work, valid, training):
         `(work, weight, finished)`.
     """
     rows, batch = work.rows, tf.shape(work.mean)[0]
-    residual, total = block.units[index].residual_rows(
-        work.active, work.ring, rows, batch, training=training
-    )
+    residual, total = block.units[index].residual_rows(work.states, rows, batch, training=training)
     remainder = tf.gather(tf.reshape(work.halting.remainder, [-1]), rows.active_positions)
     remainder = tf.cast(remainder, residual.dtype)[:, tf.newaxis]
-    active = work.active + residual
+    active, ring = work.states[: rows.num_active], work.states[rows.num_active :]
+    active += residual
     output = work.output + residual * remainder
     shape = tf.shape(work.halting.active)
     if index == len(block.units) - 1:
@@ -105,52 +104,51 @@ def run_unit(block, index, work, valid, training):
         return work._replace(halting=halting), weight, finished
     count = tf.cast(flops_ops.map_positions(shape, valid), total.dtype)
     mean = work.mean + tf.math.divide_no_nan(total, count[:, tf.newaxis])
-    score = block.halting_scores[index](
-        active, training=training, mean=mean, ring=work.ring, rows=rows
-    )
+    score = block.halting_scores[index](active, training=training, mean=mean, ring=ring, rows=rows)
     score = share_within_tiles(to_map(score, rows, shape), block.tile_size, valid)
     halting, weight = block.halting_step(index, work.halting, score)
-    work = work._replace(active=active, output=output, mean=mean)
-    work, finished = compact(work, halting, valid, block.units[index].reach, training)
+    work = work._replace(halting=halting, output=output, mean=mean)
+    work, finished = compact(work, active, ring, valid, block.units[index].reach, training)
     return work, weight, finished
 
 
-def compact(work, halting, valid, reach, training):
-    """Drops the rows of positions that have just halted; returns `(work, finished)`."""
+def compact(work, active, ring, valid, reach, training):
+    """Drops the rows that the next unit does not read.
+
+    Args:
+        work: `Work` with the rows and outputs of the unit that has run, and the new halting state.
+        active, ring: [A, C], [R - A, C]; states after that unit.
+        valid: optional bool [B, H, W].
+        reach: of the units.
+        training: see the call of `AdaptiveBlock`.
+
+    Returns:
+        `(work, finished)`.
+    """
     old = work.rows
-    still = tf.gather(tf.reshape(halting.active, [-1]), old.active_positions)
+    still = tf.gather(tf.reshape(work.halting.active, [-1]), old.active_positions)
     gone = tf.cast(tf.where(~still)[:, 0], tf.int32)
     finished = Finished(tf.gather(old.active_positions, gone), take_rows(work.output, gone))
-    work = work._replace(halting=halting)
 
     def drop():
-        new = find_active_rows(halting.active, valid, reach)
+        new = find_active_rows(work.halting.active, valid, reach)
+        numbers = [
+            tf.gather(new.row_numbers, positions)
+            for positions in (old.active_positions, old.ring_positions)
+        ]
         kept = tf.gather(old.row_numbers, new.active_positions) - 1
         return work._replace(
             rows=new,
-            active=take_rows(work.active, kept),
-            ring=_new_ring(work, new),
+            states=renumber_rows([active, ring], numbers),
             output=take_rows(work.output, kept),
         )
 
+    def keep():
+        join = functools.partial(tf.concat, [active, ring], axis=0)
+        return work._replace(states=tf.cond(tf.size(old.ring_positions) > 0, join, lambda: active))
+
     # The copies are worth avoiding where nothing halted, as in the first units of most images.
-    return (drop() if training else tf.cond(tf.size(gone) > 0, drop, lambda: work)), finished
-
-
-def _new_ring(work, new):
-    """Rows of the new ring: some were active until now, the others were in the ring already."""
-    source = tf.gather(work.rows.row_numbers, new.ring_positions) - 1
-    num_active = work.rows.num_active
-    was_active = source < num_active
-    places = tf.range(tf.size(source))
-    parts = []
-    for features, chosen, first in (
-        (work.active, was_active, 0),
-        (work.ring, ~was_active, num_active),
-    ):
-        index = tf.boolean_mask(source, chosen) - first
-        parts.append((tf.boolean_mask(places, chosen), take_rows(features, index)))
-    return tf.dynamic_stitch([place for place, _ in parts], [rows for _, rows in parts])
+    return (drop() if training else tf.cond(tf.size(gone) > 0, drop, keep)), finished
 
 
 def gather_active(block, state, output, halting, mean, valid):
@@ -158,7 +156,9 @@ def gather_active(block, state, output, halting, mean, valid):
 
     Args:
         block: the `AdaptiveBlock`.
-        state, output: [B, H, W, C]; the states, and the outputs so far.
+        state: [B, H, W, C].
+        output: [B, H, W, C], the states so far weighted by the halting distribution (of what has
+            halted, the output); None after the first unit.
         halting: `HaltingState`.
         mean: [B, C].
         valid: optional bool [B, H, W].
@@ -167,17 +167,17 @@ def gather_active(block, state, output, halting, mean, valid):
         `(work, finished)`; finished are all positions that are not active.
     """
     rows = find_active_rows(halting.active, valid, block.units[-1].reach)
-    states, outputs = (tf.reshape(maps, [-1, maps.shape[-1]]) for maps in (state, output))
-    active = take_rows(states, rows.active_positions)
-    work = Work(
-        halting=halting,
-        rows=rows,
-        active=active,
-        ring=take_rows(states, rows.ring_positions),
-        output=active if output is state else take_rows(outputs, rows.active_positions),
-        mean=mean,
-    )
+    flat = tf.reshape(state, [-1, state.shape[-1]])
+    states = take_rows(flat, tf.concat([rows.active_positions, rows.ring_positions], axis=0))
+    outputs, active_output = flat, states[: rows.num_active]
+    if output is not None:
+        # sum of p_l x_l up to here + R x is x_1 + sum of R_l f_l, which rows carry on.
+        outputs = tf.reshape(output, [-1, output.shape[-1]])
+        remainder = tf.gather(tf.reshape(halting.remainder, [-1]), rows.active_positions)
+        active_output *= tf.cast(remainder, state.dtype)[:, tf.newaxis]
+        active_output += take_rows(outputs, rows.active_positions)
     gone = tf.cast(tf.where(~tf.reshape(halting.active, [-1]))[:, 0], tf.int32)
+    work = Work(halting, rows, states, active_output, mean)
     return work, Finished(gone, take_rows(outputs, gone))
 
 
