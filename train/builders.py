@@ -6,7 +6,6 @@ import sact_tf
 from sact_tf.budget import BudgetController, check_budget
 from sact_tf.errors import UserError
 from train import configs
-from train.learning_rate import LearningRate
 
 # Of the training, in which a controller's tau answers once.
 _CONTROLLER_HORIZONS = 20
@@ -80,6 +79,11 @@ def build_model(config: configs.ClassificationConfig, data):
     )
 
 
+def image_size(data) -> tuple[int, int]:
+    """(height, width) of the images of a data set in pixels."""
+    return tuple(data.evaluation(1).element_spec["image"].shape[1:3])
+
+
 def build_controller(config: configs.ClassificationConfig, model, data) -> BudgetController | None:
     """Builds what steers training to `train.flops_budget`; None without one.
 
@@ -89,9 +93,8 @@ def build_controller(config: configs.ClassificationConfig, model, data) -> Budge
     train = config.train
     if train.flops_budget is None:
         return None
-    height, width = data.evaluation(1).element_spec["image"].shape[1:3]
     try:
-        check_budget(model, train.flops_budget, [(height, width)])
+        check_budget(model, train.flops_budget, [image_size(data)])
     except ValueError as error:
         raise UserError(f"train.flops_budget: {error}") from None
     return BudgetController(
@@ -99,12 +102,3 @@ def build_controller(config: configs.ClassificationConfig, model, data) -> Budge
         ponder_weight=config.model.ponder_weight or _LEAST_TAU,
         horizon=max(1.0, train.steps / _CONTROLLER_HORIZONS),
     )
-
-
-def build_optimizer(
-    config: configs.TrainConfig, learning_rate: LearningRate, model
-) -> keras.optimizers.Optimizer:
-    """Builds SGD with momentum, its slots made."""
-    optimizer = keras.optimizers.SGD(learning_rate, momentum=config.momentum, name="sgd")
-    optimizer.build(model.trainable_variables)
-    return optimizer

@@ -5,10 +5,10 @@ import math
 from typing import Any
 
 import numpy as np
-import orbit
 import tensorflow as tf
 
 from train.classification_trainer import cross_entropy
+from train.evaluator import Evaluator
 from train.localization import localization_auc
 from train.unit_usage import usage_scalars
 
@@ -39,7 +39,7 @@ class SampleImage:
         return float(self.ponder_map.mean())
 
 
-class ClassificationEvaluator(orbit.StandardEvaluator):
+class ClassificationEvaluator(Evaluator):
     """Evaluates on all of a data set's held-out images.
 
     Args:
@@ -65,11 +65,10 @@ class ClassificationEvaluator(orbit.StandardEvaluator):
         self._keep_every = max(1, num_examples // num_samples)
         self._num_samples = num_samples
 
-    def eval_begin(self) -> dict[str, Any]:
+    def begin(self) -> dict[str, Any]:
         return {"images": 0, "arrays": [], "samples": []}
 
-    def eval_step(self, iterator):
-        batch = next(iterator)
+    def evaluate_batch(self, batch):
         outputs = self.model.ponder(batch["image"])
         logits, labels = outputs["logits"], batch["label"]
         result = {
@@ -92,8 +91,7 @@ class ClassificationEvaluator(orbit.StandardEvaluator):
             result["box"] = batch["box"]
         return result
 
-    def eval_reduce(self, state, step_outputs):
-        arrays = {name: value.numpy() for name, value in step_outputs.items()}
+    def collect(self, state, arrays):
         images, maps = arrays.pop("images"), arrays.pop("ponder_map")
         boxes = arrays.pop("box", None)
         for index in range(len(images)):
@@ -118,8 +116,7 @@ class ClassificationEvaluator(orbit.StandardEvaluator):
         state["arrays"].append(arrays)
         return state
 
-    def eval_end(self, state) -> dict[str, float]:
-        """Returns the numbers of `metrics.json` and TensorBoard, in one flat dict."""
+    def end(self, state) -> dict[str, float]:
         if not state["images"]:
             raise ValueError("Expected at least one held-out image, the data set gave none")
         arrays = {

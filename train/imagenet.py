@@ -7,68 +7,17 @@ A run that was stopped goes on from its last checkpoint when the same command is
 settings or the data.
 """
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-import tensorflow as tf
-from absl import flags
-
-from sact_tf.data.errors import unwrap
-from train import config_checks, configs, program
+from train import config_checks, configs, program, training_program
 from train.classification_run import ClassificationRun
-from train.classification_trainer import TrainingDiverged
-from train.progress import quiet_logging
-from train.run_directory import RunDirectory
-
-_CONFIG = flags.DEFINE_string(
-    "config", None, "YAML file (see configs/); default: the config of the run in --model_dir"
-)
-_PARAMS_OVERRIDE = flags.DEFINE_multi_string(
-    "params_override",
-    [],
-    "changes to the config: train.steps=100,model.halting=null,data.skip_corrupt=true; may be given"
-    " several times",
-)
-_MODE = flags.DEFINE_enum(
-    "mode", "train_and_eval", ["train", "eval", "train_and_eval"], "what to do"
-)
-_MODEL_DIR = flags.DEFINE_string(
-    "model_dir", None, "directory of the run: checkpoints, metrics, report", required=True
-)
-
-_DIVERGED_CODE = 1
 
 
 def main(_):
-    quiet_logging()
-    directory = RunDirectory(_MODEL_DIR.value)
-    config = directory.read_config(
-        configs.ClassificationConfig, _CONFIG.value, _PARAMS_OVERRIDE.value, config_checks.resolve
+    training_program.main(
+        configs.ClassificationConfig, config_checks.resolve, ClassificationRun, _summary
     )
-    try:
-        _run(config, directory)
-    except tf.errors.OpError as error:
-        # A damaged image is met by the step that consumes it.
-        if user_error := unwrap(error):
-            raise user_error from None
-        raise
-
-
-def _run(config: configs.ClassificationConfig, directory: RunDirectory) -> None:
-    trains = _MODE.value != "eval"
-    run = ClassificationRun(config, directory, trains)
-    if trains:
-        try:
-            run.train(evaluates=_MODE.value == "train_and_eval")
-        except TrainingDiverged as error:
-            latest = run.checkpoints.latest
-            good = f"the last good checkpoint is {latest}" if latest else "there is no checkpoint"
-            print(f"error: training stopped: {error}; {good}", file=sys.stderr)
-            sys.exit(_DIVERGED_CODE)
-    if _MODE.value != "train":
-        print("\n".join(_summary(run.evaluate())))
-        print(f"metrics: {directory.metrics}\nreport:  {directory.report}")
 
 
 def _summary(metrics: dict[str, Any]) -> Iterator[str]:

@@ -8,13 +8,12 @@ first units of the plain network. Everything else is as in the source's config, 
 """
 
 import pathlib
-import sys
 
 from absl import flags
 
 from train import config_checks, config_loading, program
 from train.matched_config import matched_config
-from train.training_job import JobFailed, train_and_evaluate
+from train.training_job import train_and_evaluate
 
 _SOURCE = flags.DEFINE_string(
     "source", None, "run directory of a trained and evaluated ACT or SACT network", required=True
@@ -23,8 +22,6 @@ _MODEL_DIR = flags.DEFINE_string("model_dir", None, "directory of the new run", 
 _PARAMS_OVERRIDE = flags.DEFINE_multi_string(
     "params_override", [], "changes to the source's config, such as train.steps=1000"
 )
-
-_FAILED_CODE = 1
 
 
 def main(_):
@@ -37,11 +34,7 @@ def main(_):
         f"units per block: {', '.join(map(str, units))}; starts from {config.train.warm_start}",
         flush=True,
     )
-    try:
-        metrics = train_and_evaluate(config, _MODEL_DIR.value)
-    except JobFailed as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_FAILED_CODE)
+    metrics = train_and_evaluate(config, _MODEL_DIR.value)
     print(
         f"accuracy {metrics['accuracy']:.4f} with {metrics['flops_mean']:.4g} FLOPs per image\n"
         f"metrics: {pathlib.Path(_MODEL_DIR.value) / 'metrics.json'}"

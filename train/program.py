@@ -7,16 +7,28 @@ from absl import app, flags
 
 from sact_tf import paths
 from sact_tf.errors import UserError
+from train import exit_codes
 
-_USER_ERROR_CODE = 2
-_INTERRUPTED_CODE = 130  # 128 + SIGINT, as shells have it.
+
+class Failure(Exception):
+    """Ends a program with a line on stderr and an exit code of its own.
+
+    Args:
+        message: without the `error: ` before it.
+        exit_code: of `train.exit_codes`.
+    """
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def run(main: Callable[[Sequence[str]], None], positional: bool = False) -> None:
     """Parses the flags and runs `main`; ends the process.
 
     A `UserError` (also one raised inside an input pipeline) and a wrong flag print one line
-    `error: ...` on stderr and exit with code 2. Anything else is a bug and keeps its traceback.
+    `error: ...` on stderr and exit with code 2, a `Failure` likewise with its own code. Anything
+    else is a bug and keeps its traceback.
     Relative paths mean the caller's directory, also under `bazel run`.
 
     Args:
@@ -45,7 +57,9 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
         main(argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(_INTERRUPTED_CODE)
+        sys.exit(exit_codes.INTERRUPTED)
+    except Failure as failure:
+        _exit_with(str(failure), failure.exit_code)
     except Exception as error:
         user_error = _user_error(error)
         if user_error is None:
@@ -63,6 +77,6 @@ def _user_error(error: Exception) -> UserError | None:
     return None
 
 
-def _exit_with(message: str) -> None:
+def _exit_with(message: str, exit_code: int = exit_codes.USER_ERROR) -> None:
     print("error: " + " ".join(message.split()), file=sys.stderr)
-    sys.exit(_USER_ERROR_CODE)
+    sys.exit(exit_code)

@@ -4,13 +4,10 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags, logging
 from tqdm import tqdm
-
-_SHOWN = ("loss", "cross_entropy", "ponder_loss", "weight_decay", "accuracy", "flops_ratio")
-_SHOWN += ("ponder_weight",)
 
 
 class Progress:
@@ -19,10 +16,12 @@ class Progress:
     Args:
         total_steps: steps of the run.
         step: step that it goes on from.
+        shown: names of the values to show, in this order, where there are such values.
     """
 
-    def __init__(self, total_steps: int, step: int = 0):
+    def __init__(self, total_steps: int, step: int, shown: Sequence[str]):
         self._total = total_steps
+        self._shown = shown
         self._last_step, self._last_time = step, time.monotonic()
         # orbit's controller prints every result to stdout as a dict; `orbit_silenced` turns that
         # off, so everything meant for people goes to the stream that stdout was at first.
@@ -42,7 +41,7 @@ class Progress:
             step: steps done.
             values: by name.
         """
-        shown = "  ".join(f"{name} {values[name]:.4g}" for name in _SHOWN if name in values)
+        shown = "  ".join(f"{name} {values[name]:.4g}" for name in self._shown if name in values)
         now = time.monotonic()
         if self._bar is not None:
             self._bar.set_postfix_str(shown, refresh=False)

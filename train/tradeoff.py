@@ -9,7 +9,6 @@ finished runs are not trained again. Writes `tradeoff.csv`, `units_per_block.md`
 """
 
 import pathlib
-import sys
 import time
 
 import tensorflow as tf
@@ -21,7 +20,6 @@ from train import config_loading, program
 from train.tradeoff_config import TradeoffConfig, planned_runs, resolve
 from train.tradeoff_experiment import Experiment
 from train.tradeoff_results import write_results
-from train.training_job import JobFailed
 
 _CONFIG = flags.DEFINE_string("config", None, "YAML file of the experiment", required=True)
 _PARAMS_OVERRIDE = flags.DEFINE_multi_string(
@@ -33,8 +31,6 @@ _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "where everything is written; default: runs/ and the name of the config"
 )
 _SEEDS = flags.DEFINE_integer("seeds", None, "overrides `seeds` of the config", lower_bound=1)
-
-_FAILED_CODE = 1
 
 
 def main(_):
@@ -58,9 +54,8 @@ def main(_):
         print(f"[{number}/{len(runs)}, {minutes:.0f} min] {run.name}", flush=True)
         try:
             results = experiment.perform(run)
-        except JobFailed as error:
-            print(f"error: {run.name}: {error}", file=sys.stderr)
-            sys.exit(_FAILED_CODE)
+        except program.Failure as failure:
+            raise program.Failure(f"{run.name}: {failure}", failure.exit_code) from None
         rows += results
         for row in results:
             print(

@@ -1,0 +1,68 @@
+"""The evaluation loop of all programs, on any number of replicas."""
+
+import abc
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orbit
+import tensorflow as tf
+
+
+class Evaluator(orbit.StandardEvaluator, abc.ABC):
+    """Evaluates a finite data set; the replicas of a machine share its batches.
+
+    Each process evaluates the whole set, so that nothing has to be gathered and all know the
+    result. Made inside the scope of a `tf.distribute.Strategy`.
+
+    Args:
+        dataset: finite batches, a dict of tensors each.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset):
+        self._strategy = tf.distribute.get_strategy()
+        super().__init__(self._strategy.distribute_datasets_from_function(lambda _: dataset))
+
+    @abc.abstractmethod
+    def begin(self) -> Any:
+        """Returns the state that `collect` is first given."""
+
+    @abc.abstractmethod
+    def evaluate_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Runs the model on a batch, which may be empty; traced.
+
+        Returns:
+            Tensors by name, one row per example each.
+        """
+
+    @abc.abstractmethod
+    def collect(self, state: Any, arrays: dict[str, np.ndarray]) -> Any:
+        """Takes in what `evaluate_batch` returned, batch after batch in their order.
+
+        Returns:
+            The new state.
+        """
+
+    @abc.abstractmethod
+    def end(self, state: Any) -> dict[str, float]:
+        """Returns the numbers for `metrics.json` and TensorBoard, in one flat dict."""
+
+    def eval_begin(self):
+        return self.begin()
+
+    def eval_step(self, iterator):
+        return self._strategy.run(self.evaluate_batch, (next(iterator),))
+
+    def eval_reduce(self, state, step_outputs):
+        local = {
+            name: self._strategy.experimental_local_results(value)
+            for name, value in step_outputs.items()
+        }
+        for values in zip(*local.values(), strict=True):
+            arrays = {name: value.numpy() for name, value in zip(local, values, strict=True)}
+            if len(next(iter(arrays.values()))):
+                state = self.collect(state, arrays)
+        return state
+
+    def eval_end(self, state):
+        return self.end(state)

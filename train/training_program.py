@@ -1,0 +1,51 @@
+"""The flags and the `main` of the programs that train one model: `imagenet`, `coco`."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from absl import flags
+from official.modeling.hyperparams import base_config
+
+from train.progress import quiet_logging
+from train.run_directory import RunDirectory
+from train.training_run import TrainingRun, perform
+
+_CONFIG = flags.DEFINE_string(
+    "config", None, "YAML file (see configs/); default: the config of the run in --model_dir"
+)
+_PARAMS_OVERRIDE = flags.DEFINE_multi_string(
+    "params_override",
+    [],
+    "changes to the config: train.steps=100,model.halting=null,data.skip_corrupt=true; may be given"
+    " several times",
+)
+_MODE = flags.DEFINE_enum(
+    "mode", "train_and_eval", ["train", "eval", "train_and_eval"], "what to do"
+)
+_MODEL_DIR = flags.DEFINE_string(
+    "model_dir", None, "directory of the run: checkpoints, metrics, report", required=True
+)
+
+
+def main(
+    config_class: type[base_config.Config],
+    resolve: Callable[[base_config.Config], None],
+    run_class: type[TrainingRun],
+    summary: Callable[[dict[str, Any]], Iterator[str]],
+) -> None:
+    """Does what the flags say.
+
+    Args:
+        config_class: dataclass of the config, with the sections `train`, `evaluation`, `runtime`.
+        resolve: see `train.config_loading.load_config`.
+        run_class: what trains and evaluates.
+        summary: lines that say an evaluation's result, from the content of `metrics.json`.
+    """
+    quiet_logging()
+    directory = RunDirectory(_MODEL_DIR.value)
+    config = directory.read_config(config_class, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve)
+    run = run_class(config, directory, trains=_MODE.value != "eval")
+    metrics = perform(run, _MODE.value)
+    if metrics is not None:
+        print("\n".join(summary(metrics)))
+        print(f"metrics: {directory.metrics}\nreport:  {directory.report}")
