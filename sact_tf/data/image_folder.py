@@ -136,7 +136,7 @@ class ImageFolder(IndexedClassificationData):
         for label, name in enumerate(self.class_names):
             if label not in readable:
                 raise UserError(f"Class {name!r} has no readable training image; {first}")
-        self._corrupt.update((path, str(error)) for path, error in errors.items())
+        self._corrupt.update({path: str(error) for path, error in errors.items()})
         listed = "; ".join(map(str, list(errors.values())[:_LISTED_FILES]))
         _logger.warning(
             "skip_corrupt: %d of %d images cannot be read and are skipped: %s%s",

@@ -52,7 +52,7 @@ class TfdsClassification(IndexedClassificationData):
         check_integer("label_offset", label_offset, 0)
         if num_classes is not None:
             check_integer("num_classes", num_classes, 1)
-        builder = _load_builder(name, data_dir, download)
+        builder = load_builder(name, data_dir, download)
         own_classes, own_names = _check_features(name, builder.info.features)
         if num_classes is None:
             if own_classes is None:
@@ -72,8 +72,8 @@ class TfdsClassification(IndexedClassificationData):
         self._name = name
         self._label_offset = label_offset
         self._records = {
-            "train": _open_records(builder, train_split),
-            "validation": _open_records(builder, validation_split),
+            "train": open_records(builder, train_split),
+            "validation": open_records(builder, validation_split),
         }
 
     def num_examples(self, split: str) -> int:
@@ -128,7 +128,12 @@ class _ArrayRecords:
             return self._source[index]
 
 
-def _load_builder(name: str, data_dir: str | os.PathLike | None, download: bool):
+def load_builder(name: str, data_dir: str | os.PathLike | None, download: bool):
+    """Finds a prepared set, or prepares it; see `TfdsClassification`.
+
+    Raises:
+        UserError: it is not there, or cannot be downloaded.
+    """
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
 
@@ -178,7 +183,12 @@ def _class_names(names: list[str] | None, offset: int, num_classes: int) -> list
     return before + names + after
 
 
-def _open_records(builder, split: str):
+def open_records(builder, split: str):
+    """The records of a split, with the methods of `RecordFiles`.
+
+    Raises:
+        UserError: there is no such split, or its files are not usable.
+    """
     from tensorflow_datasets.core import file_adapters
 
     try:
