@@ -6,7 +6,6 @@ import tensorflow as tf
 from sact_tf.layers.classifier_head import ClassifierHead
 from sact_tf.models.walk import weight_decay_loss
 from sact_tf.models.warm_start import copy_layer
-from sact_tf.ops.tiles import upsample_nearest
 
 LOSS_PARTS = ("cross_entropy", "ponder_loss", "weight_decay")
 
@@ -115,17 +114,10 @@ class ImageClassifier(keras.Model):
             positions to choose), and for every block its halting dict (see `AdaptiveBlock`).
         """
         outputs = self.forward(images, valid, training=False)
-        shape = tf.shape(images)
-        maps = [halting["ponder_cost"] for halting in outputs["halting"].values()]
-        if self.backbone.halting_kind == "sact":
-            maps = [
-                upsample_nearest(block_map, shape[1], shape[2], valid, block_valid)
-                for block_map, block_valid in zip(maps, outputs["valid"].values(), strict=True)
-            ]
         return {
             "logits": outputs["logits"],
             "flops": outputs["flops"],
-            "ponder_cost_map": tf.add_n(maps),
+            "ponder_cost_map": self.backbone.ponder_cost_map(outputs, images, valid),
             **outputs["halting"],
         }
 

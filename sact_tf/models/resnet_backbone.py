@@ -8,6 +8,7 @@ from sact_tf.models.depths import units_of_depth
 from sact_tf.models.warm_start import warm_start_backbone
 from sact_tf.ops.halting import mean_ponder_cost
 from sact_tf.ops.positions import subsample, zero_outside
+from sact_tf.ops.tiles import upsample_nearest
 
 UNITS = {"bottleneck": BottleneckUnit, "basic": BasicUnit}
 CIFAR_SLOPE = 0.1
@@ -181,11 +182,12 @@ class ResNetBackbone(keras.Model):
         }
         return cls(units=units_per_block, base_channels=base_channels, **{**options, **kwargs})
 
-    def forward(self, images, valid=None, training=None):
+    def forward(self, images, valid=None, training=None, last_block=None):
         """Features and what the halting decided, in one pass.
 
         Args:
             images, valid, training: as in the call.
+            last_block: name of the block to stop after; None runs all.
 
         Returns:
             Dict of `features` (by block), `halting` (by block, see `AdaptiveBlock`), `valid` (by
@@ -199,7 +201,7 @@ class ResNetBackbone(keras.Model):
         flops = self.stem.flops(tf.shape(images), valid)
         valid = subsample(valid, self.stem.stride)
         costs, losses = [], []
-        for block in self.blocks:
+        for block in self.blocks_up_to(last_block):
             state, halting = block(state, training=training, valid=valid)
             valid = subsample(valid, block.units[0].stride)
             state = zero_outside(state, valid)
@@ -211,6 +213,26 @@ class ResNetBackbone(keras.Model):
             outputs["valid"][block.name] = valid
         outputs["ponder_cost"], outputs["ponder_loss"] = tf.add_n(costs), tf.add_n(losses)
         return {**outputs, "flops": flops}
+
+    def ponder_cost_map(self, outputs, images, valid=None):
+        """The blocks' ponder costs, each resized to the image by nearest neighbour, and summed.
+
+        Args:
+            outputs: what `forward` returned.
+            images: the images it was called with, [B, H, W, C].
+            valid: optional bool [B, H, W], as in the call.
+
+        Returns:
+            [B, H, W]; [B, 1, 1] without positions to choose.
+        """
+        maps = [halting["ponder_cost"] for halting in outputs["halting"].values()]
+        if self.halting_kind == "sact":
+            shape = tf.shape(images)
+            maps = [
+                upsample_nearest(block_map, shape[1], shape[2], valid, block_valid)
+                for block_map, block_valid in zip(maps, outputs["valid"].values(), strict=True)
+            ]
+        return tf.add_n(maps)
 
     def call(self, inputs, training=None, mask=None, valid=None):
         del mask
@@ -236,13 +258,21 @@ class ResNetBackbone(keras.Model):
     def block_names(self):
         return [block.name for block in self.blocks]
 
+    def blocks_up_to(self, name=None):
+        """The blocks from the first to the one of that name, which is one of them; None: all."""
+        if name is None:
+            return self.blocks
+        if name not in self.block_names:
+            raise ValueError(f"Expected a block of {self.block_names}, received {name!r}")
+        return self.blocks[: self.block_names.index(name) + 1]
+
     @tf.autograph.experimental.do_not_convert
-    def plain_flops(self, height, width):
+    def plain_flops(self, height, width, last_block=None):
         """Operations for one image of the same network without halting: an int."""
         with tf.init_scope():
             total = int(self.stem.flops([1, height, width, 1])[0])
             height, width = (-(-size // self.stem.stride) for size in (height, width))
-            for block in self.blocks:
+            for block in self.blocks_up_to(last_block):
                 for unit in block.units:
                     outer = height * width
                     height, width = (-(-size // unit.stride) for size in (height, width))

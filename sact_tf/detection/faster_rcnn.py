@@ -1,0 +1,438 @@
+"""Faster R-CNN whose feature extractor spends its layers where the image needs them."""
+
+import keras
+import tensorflow as tf
+
+from sact_tf.detection import anchors as anchor_ops
+from sact_tf.detection import losses as loss_ops
+from sact_tf.detection.box_head import BoxHead
+from sact_tf.detection.detections import detect
+from sact_tf.detection.detector_options import checked_feature_block
+from sact_tf.detection.matching import prepare_ground_truth
+from sact_tf.detection.region_proposal import RegionProposalNetwork
+from sact_tf.detection.regions import crop_regions, propose_regions
+from sact_tf.detection.sampling import image_keys
+from sact_tf.detection.targets import anchor_targets, sample_regions
+from sact_tf.detection.warm_start import warm_start_detector
+from sact_tf.models.walk import weight_decay_loss
+from sact_tf.ops.positions import subsample
+
+LOSS_PARTS = ("rpn_score", "rpn_box", "class", "box", "ponder_loss", "weight_decay")
+PREDICTIONS = (
+    "boxes",
+    "classes",
+    "scores",
+    "num_detections",
+    "ponder_cost_map",
+    "extractor_flops",
+)
+
+
+@keras.saving.register_keras_serializable(package="sact_tf")
+class FasterRCNN(keras.Model):
+    """Faster R-CNN: feature extractor, Region Proposal Network, box classifier.
+
+    The backbone's blocks up to `feature_block` extract features, once for an image. The block after
+    it classifies crops of them. Its later blocks, and halting scores that do not take part, are
+    left out of training.
+
+    Boxes are `[ymin, xmin, ymax, xmax]` in input pixels, classes 0..num_classes-1.
+
+    `fit` takes batches of dicts, `image` [B, H, W, 3], `valid` (bool [B, H, W], what is not padding
+    at the bottom and right; optional), `boxes` [B, M, 4], `classes` (int [B, M], -1 where there is
+    no box) and `crowd` (bool [B, M], boxes to be neither found nor missed; optional), minimizes the
+    sum of `losses_for` and logs its terms.
+
+    Args:
+        backbone: a `ResNetBackbone` of two blocks or more.
+        num_classes: C, without background.
+        class_names, preprocessing: as in `ImageClassifier`; saved with the model.
+        feature_block: name of the extractor's last block; None is the last block but one.
+        adaptive_box_head: whether the box classifier's block halts, too; its ponder cost is never
+            penalized.
+        anchor_sizes: sides of the anchors, in pixels; aspect_ratios: their width over height.
+        rpn_channels: of the Region Proposal Network's 3x3 convolution.
+        num_proposals: regions of an image that go to the box classifier.
+        proposal_candidates, proposal_iou: boxes that enter the suppression of proposals, and the
+            intersection over union from which on it drops one.
+        sampled_anchors, sampled_regions: examples of an image for the losses of the two stages.
+        crop_size: rows and columns of a crop, before the stride of the box classifier.
+        box_loss_weight: of both box losses.
+        max_detections, score_threshold, detection_iou: of the last suppression, class by class.
+        freeze_batch_norm: whether all batch normalizations keep their statistics and weights.
+
+    Call arguments:
+        inputs: images [B, H, W, C], preprocessed; or a dict with `image` and optionally `valid`.
+        valid: optional bool [B, H, W], as in `ResNetBackbone`.
+        training: accepted for Keras; predictions use the moving statistics unless it is true.
+
+    Returns:
+        Dict of `boxes` float32 [B, N, 4], `classes` int32 [B, N], `scores` [B, N] (by falling
+        score; 0, -1, 0 after the last), `num_detections` int32 [B], `ponder_cost_map` [B, H, W]
+        (of the extractor, 0 in the padding) and `extractor_flops` int64 [B].
+
+    Reference: arXiv:1506.01497; arXiv:1612.02297, section 4.2.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        class_names=None,
+        preprocessing=None,
+        feature_block=None,
+        adaptive_box_head=False,
+        anchor_sizes=(64, 128, 256, 512),
+        aspect_ratios=(0.5, 1.0, 2.0),
+        rpn_channels=512,
+        num_proposals=300,
+        proposal_candidates=2000,
+        proposal_iou=0.7,
+        sampled_anchors=256,
+        sampled_regions=64,
+        crop_size=14,
+        box_loss_weight=2.0,
+        max_detections=100,
+        score_threshold=0.01,
+        detection_iou=0.6,
+        freeze_batch_norm=False,
+        name="faster_rcnn",
+        trainable=True,
+    ):
+        super().__init__(
+            name=name, trainable=trainable, dtype=backbone.dtype_policy, autocast=False
+        )
+        self._options = {
+            "num_classes": num_classes,
+            "class_names": None if class_names is None else list(class_names),
+            "preprocessing": preprocessing,
+            "feature_block": feature_block,
+            "adaptive_box_head": adaptive_box_head,
+            "anchor_sizes": list(anchor_sizes),
+            "aspect_ratios": list(aspect_ratios),
+            "rpn_channels": rpn_channels,
+            "num_proposals": num_proposals,
+            "proposal_candidates": proposal_candidates,
+            "proposal_iou": proposal_iou,
+            "sampled_anchors": sampled_anchors,
+            "sampled_regions": sampled_regions,
+            "crop_size": crop_size,
+            "box_loss_weight": box_loss_weight,
+            "max_detections": max_detections,
+            "score_threshold": score_threshold,
+            "detection_iou": detection_iou,
+            "freeze_batch_norm": freeze_batch_norm,
+        }
+        self.feature_block = checked_feature_block(backbone, self._options)
+        self.num_classes = num_classes
+        self.class_names = self._options["class_names"]
+        self.preprocessing = preprocessing
+        self.supports_jit = False  # the suppression has no XLA kernel
+        self.backbone = backbone
+        config = backbone.get_config()
+        shared = {
+            "negative_slope": config["negative_slope"],
+            "weight_decay": config["weight_decay"],
+            "batch_norm": backbone.batch_norm,
+            "dtype": backbone.dtype_policy,
+        }
+        self.rpn = RegionProposalNetwork(
+            rpn_channels, len(anchor_sizes) * len(aspect_ratios), name="rpn", **shared
+        )
+        self.box_head = BoxHead(
+            num_classes, pools_first=config["unit"] == "basic", name="box_head", **shared
+        )
+        self.rpn.build((None, None, None, self.extractor[-1].units[-1].out_channels))
+        self.box_head.build((None, None, None, self.box_block.units[-1].out_channels))
+        self.built = True
+        self._loss_means = {part: keras.metrics.Mean(name=part) for part in LOSS_PARTS}
+        self._leave_out_of_training()
+
+    @property
+    def extractor(self):
+        """The blocks of the feature extractor."""
+        return self.backbone.blocks_up_to(self.feature_block)
+
+    @property
+    def box_block(self):
+        """The block of the box classifier."""
+        return self.backbone.blocks[len(self.extractor)]
+
+    @property
+    def stride(self):
+        """Pixels between two positions of the extractor's features."""
+        return self.backbone.strides[self.feature_block]
+
+    @property
+    def unused_layers(self):
+        """Dict by path of the backbone's layers that take no part."""
+        blocks = self.backbone.blocks[len(self.extractor) + 1 :]
+        unused = {block.name: block for block in blocks}
+        if not self._options["adaptive_box_head"]:
+            scores = self.box_block.halting_scores
+            unused |= {f"{self.box_block.name}/{score.name}": score for score in scores}
+        return unused
+
+    def call(self, inputs, valid=None, training=None):
+        outputs = self.forward(inputs, valid, training)
+        return {name: outputs[name] for name in PREDICTIONS}
+
+    def forward(self, inputs, valid=None, training=None):
+        """Everything that a call computes.
+
+        Args:
+            inputs, valid, training: as in the call.
+
+        Returns:
+            The call's dict, with `proposals` [B, P, 4], `proposal_scores` [B, P] (0 after the
+            last), `flops` (the extractor's, int64 [B], as in other models) and `halting` (dict by
+            block of the extractor, see `AdaptiveBlock`).
+        """
+        images, valid = _images_of(inputs, valid)
+        scene = self._extract(images, valid, training)
+        regions, scores, exists = self._propose(scene)
+        logits, codes = self._classify(scene, regions, exists, training)
+        options = self._options
+        found = detect(
+            logits,
+            codes,
+            regions,
+            exists,
+            scene["image_sizes"],
+            options["max_detections"],
+            options["score_threshold"],
+            options["detection_iou"],
+        )
+        return {
+            **found,
+            "ponder_cost_map": self._ponder_cost_map(scene, images, valid),
+            "extractor_flops": scene["flops"],
+            "flops": scene["flops"],
+            "proposals": regions,
+            "proposal_scores": scores,
+            "halting": scene["halting"],
+        }
+
+    def losses_for(
+        self, images, valid, boxes, classes, crowd=None, training=True, sampling_step=None
+    ):
+        """The terms of the loss on a batch.
+
+        Args:
+            images: [B, H, W, C], preprocessed.
+            valid: bool [B, H, W] or None.
+            boxes, classes, crowd: the ground truth, see the class; `crowd` may be None.
+            training: as in the call.
+            sampling_step: integer that the choice of anchors and regions depends on, besides the
+                images; None takes the compiled optimizer's step, or else draws one.
+
+        Returns:
+            `(losses, outputs)`: dict of the scalars `rpn_score`, `rpn_box`, `class`, `box`,
+            `ponder_loss` (of the extractor) and `weight_decay`, already weighted, whose sum is
+            the loss; and a dict of `extractor_flops` int64 [B], the extractor's mean `ponder_cost`
+            (scalar), its `halting` dict, and `proposals` [B, P, 4].
+        """
+        images, valid = _images_of(images, valid)
+        truth = prepare_ground_truth(boxes, classes, crowd)
+        keys = image_keys(images, valid, self._sampling_step(sampling_step))
+        scene = self._extract(images, valid, training)
+        proposals, _, exists = self._propose(scene)
+        options = self._options
+        rpn = anchor_targets(
+            scene["anchors"],
+            scene["anchor_keys"],
+            scene["anchor_valid"],
+            truth,
+            keys,
+            options["sampled_anchors"],
+        )
+        regions, box = sample_regions(proposals, exists, truth, keys, options["sampled_regions"])
+        logits, codes = self._classify(scene, regions, box.chosen, training)
+        codes = tf.gather(codes, tf.maximum(box.classes - 1, 0), batch_dims=2)
+        rpn_logits = tf.gather(scene["rpn_logits"], rpn.index, batch_dims=1)
+        rpn_codes = tf.gather(scene["rpn_codes"], rpn.index, batch_dims=1)
+        weight = options["box_loss_weight"]
+        losses = {
+            "rpn_score": loss_ops.score_loss(rpn_logits, rpn.is_object, rpn.chosen),
+            "rpn_box": weight * loss_ops.box_loss(rpn_codes, rpn.codes, rpn.is_object, rpn.chosen),
+            "class": loss_ops.class_loss(logits, box.classes, box.chosen),
+            "box": weight * loss_ops.box_loss(codes, box.codes, box.is_object, box.chosen),
+            "ponder_loss": tf.cast(scene["ponder_loss"], tf.float32),
+            "weight_decay": tf.cast(weight_decay_loss(self), tf.float32),
+        }
+        return losses, {
+            "extractor_flops": scene["flops"],
+            "ponder_cost": scene["ponder_cost"],
+            "halting": scene["halting"],
+            "proposals": proposals,
+        }
+
+    def plain_flops(self, height, width):
+        """Operations of the feature extractor without halting, for one image: an int."""
+        return self.backbone.plain_flops(height, width, self.feature_block)
+
+    extractor_plain_flops = plain_flops
+
+    def warm_start(self, source):
+        """Copies weights, all but those of halting branches.
+
+        From a classifier or a backbone: all blocks, and the batch normalizations of the Region
+        Proposal Network (which has that of the box classifier's first unit) and of the box head.
+        From another detector: everything whose shape agrees.
+
+        Args:
+            source: `ImageClassifier`, `ResNetBackbone` or `FasterRCNN`.
+
+        Returns:
+            List of str, one for each layer of this model that kept its own weights, and why.
+        """
+        return warm_start_detector(self, source)
+
+    def train_step(self, data):
+        batch = _batch_of(data)
+        with tf.GradientTape() as tape:
+            loss = self._compute_loss(x=batch, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_weights
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(scaled, variables), variables, strict=True)
+        )
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        self._compute_loss(x=_batch_of(data), training=False)
+        return self.get_metrics_result()
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """This replica's share of the loss on a batch `x` of images and ground truth."""
+        del y, y_pred, sample_weight
+        images = x["image"]
+        losses, _ = self.losses_for(
+            images, x.get("valid"), x["boxes"], x["classes"], x.get("crowd"), training
+        )
+        total, size = tf.add_n(list(losses.values())), tf.shape(images)[0]
+        self._loss_tracker.update_state(total, sample_weight=size)
+        for part, value in losses.items():
+            self._loss_means[part].update_state(value, sample_weight=size)
+        return total / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def get_config(self):
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            **self._options,
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        backbone = keras.saving.deserialize_keras_object(config["backbone"])
+        return cls(**{**config, "backbone": backbone})
+
+    def _extract(self, images, valid, training):
+        """Features, the Region Proposal Network's answer, and the anchors it refers to."""
+        scene = self.backbone.forward(images, valid, training, last_block=self.feature_block)
+        features = scene["features"][self.feature_block]
+        features_valid = scene["valid"][self.feature_block]
+        logits, codes = self.rpn(features, training=training, valid=features_valid)
+        options, shape = self._options, tf.shape(features)
+        cell = anchor_ops.cell_anchors(
+            options["anchor_sizes"], options["aspect_ratios"], self.stride
+        )
+        number = self.rpn.num_anchors
+        if features_valid is None:
+            anchor_valid = tf.ones_like(logits, tf.bool)
+        else:
+            anchor_valid = tf.repeat(tf.reshape(features_valid, [shape[0], -1]), number, axis=1)
+        return {
+            **scene,
+            "map": features,
+            "image_sizes": image_sizes(images, valid),
+            "map_sizes": image_sizes(features, features_valid),
+            "rpn_logits": logits,
+            "rpn_codes": codes,
+            "anchors": anchor_ops.anchor_grid(cell, shape[1], shape[2], self.stride),
+            "anchor_keys": anchor_ops.position_keys(shape[1], shape[2], number),
+            "anchor_valid": anchor_valid,
+        }
+
+    def _propose(self, scene):
+        return propose_regions(
+            scene["rpn_logits"],
+            scene["rpn_codes"],
+            scene["anchors"],
+            scene["anchor_valid"],
+            scene["image_sizes"],
+            self._options["num_proposals"],
+            self._options["proposal_candidates"],
+            self._options["proposal_iou"],
+        )
+
+    def _classify(self, scene, regions, exists, training):
+        """Logits [B, P, 1 + C] and codes [B, P, C, 4] of regions [B, P, 4]."""
+        size = self._options["crop_size"]
+        state = crop_regions(scene["map"], regions, scene["image_sizes"], scene["map_sizes"], size)
+        shape = tf.shape(regions)[:2]
+        valid = None
+        exists = tf.reshape(exists, [-1])
+        if training and not self._options["freeze_batch_norm"]:
+            valid = tf.broadcast_to(exists[:, tf.newaxis, tf.newaxis], tf.shape(state)[:3])
+        if self._options["adaptive_box_head"]:
+            state, _ = self.box_block(state, training=training, valid=valid)
+        else:
+            for unit in self.box_block.units:
+                state = unit(state, training=training, valid=valid)
+                valid = subsample(valid, unit.stride)
+        logits, codes = self.box_head(state, training=training, exists=exists)
+        shape = tf.unstack(shape)
+        return (
+            tf.reshape(logits, [*shape, self.num_classes + 1]),
+            tf.reshape(codes, [*shape, self.num_classes, 4]),
+        )
+
+    def _ponder_cost_map(self, scene, images, valid):
+        shape = tf.shape(images)[:3]
+        maps = tf.broadcast_to(self.backbone.ponder_cost_map(scene, images, valid), shape)
+        return maps if valid is None else tf.where(valid, maps, tf.zeros([], maps.dtype))
+
+    def _sampling_step(self, step):
+        if step is not None:
+            return tf.convert_to_tensor(step)
+        if getattr(self, "optimizer", None) is not None:
+            return tf.convert_to_tensor(self.optimizer.iterations)
+        return tf.random.uniform([], maxval=2**31 - 1, dtype=tf.int32)
+
+    def _leave_out_of_training(self):
+        for layer in self.unused_layers.values():
+            layer.trainable = False
+        if self._options["freeze_batch_norm"]:
+            for layer in self._flatten_layers():
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.trainable = False
+
+
+def image_sizes(maps, valid):
+    """Height and width of each image in a padded batch: float32 [B, 2]."""
+    if valid is None:
+        shape = tf.shape(maps)
+        return tf.tile(tf.cast(shape[tf.newaxis, 1:3], tf.float32), [shape[0], 1])
+    sides = [tf.reduce_any(valid, axis=axis) for axis in (2, 1)]
+    return tf.stack([tf.reduce_sum(tf.cast(side, tf.float32), axis=1) for side in sides], axis=1)
+
+
+def _images_of(inputs, valid):
+    """`(images, valid)` of a call with either form of input, as tensors."""
+    if isinstance(inputs, dict):
+        valid = inputs.get("valid") if valid is None else valid
+        inputs = inputs["image"]
+    images = tf.cast(tf.convert_to_tensor(inputs), tf.float32)
+    return images, None if valid is None else tf.cast(valid, tf.bool)
+
+
+def _batch_of(data):
+    """The dict of images and ground truth that `fit` was given."""
+    batch = data[0] if isinstance(data, tuple) else data
+    missing = [key for key in ("image", "boxes", "classes") if key not in batch]
+    if missing:
+        raise ValueError(f"Expected batches with image, boxes and classes; {missing} are missing")
+    return batch
