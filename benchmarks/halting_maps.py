@@ -60,10 +60,9 @@ def script_block(block, num_units):
         block.halting_scores[index] = scripted
 
 
-def map_sizes(model, height, width):
+def map_sizes(strides, height, width):
     """(rows, columns) of each block's map."""
-    strides = model.backbone.strides
-    return [(-(-height // strides[name]), -(-width // strides[name])) for name in strides]
+    return [(-(-height // stride), -(-width // stride)) for stride in strides]
 
 
 def blob_maps(model, height, width, share, tile_sizes, batch, seed=0):
@@ -77,7 +76,10 @@ def blob_maps(model, height, width, share, tile_sizes, batch, seed=0):
     """
     maps = []
     for block, size, tile in zip(
-        model.backbone.blocks, map_sizes(model, height, width), tile_sizes, strict=True
+        model.backbone.blocks,
+        map_sizes(model.backbone.strides.values(), height, width),
+        tile_sizes,
+        strict=True,
     ):
         later_units = len(block.units) - 1
         first = min(1.0, 1.25 * share)

@@ -52,11 +52,11 @@ def main(argv):
     if unknown:
         raise UserError(f"--executions: expected some of {EXECUTIONS}, received {sorted(unknown)}")
     targets = [float_or_all(text) for text in _RATIOS.value]
+    if _PEAK_OF.value:
+        print(_peak(_PEAK_OF.value, targets[0], height, width))
+        return
     bench = Bench(height, width)
     cases = [bench.maps(target) for target in targets]
-    if _PEAK_OF.value:
-        print(bench.peak(_PEAK_OF.value, cases[0][0]))
-        return
     rows = []
     for (maps, ratio), text in zip(cases, _RATIOS.value, strict=True):
         rows += bench.measure(maps, ratio, text)
@@ -73,14 +73,24 @@ class Bench:
         self.height, self.width = height, width
         self.images = tf.random.stateless_normal([_BATCH.value, height, width, 3], [0, 1])
         self.tile_sizes = tile_sizes(_TILE.value)
-        self.model = _classifier(halting="sact", tile_size=self.tile_sizes)
-        halting_maps.fresh_scores(self.model)
-        self.num_units = [
-            tf.Variable(tf.zeros([_BATCH.value, *size], tf.int32), trainable=False)
-            for size in halting_maps.map_sizes(self.model, height, width)
-        ]
-        halting_maps.script_halting(self.model, self.num_units)
         self._functions = {}
+
+    @functools.cached_property
+    def model(self):
+        """The adaptive network, with scripted halting."""
+        model = _classifier(halting="sact", tile_size=self.tile_sizes)
+        halting_maps.fresh_scores(model)
+        halting_maps.script_halting(model, self.num_units)
+        return model
+
+    @functools.cached_property
+    def num_units(self):
+        """Units per position, an int32 variable [B, H, W] for each block."""
+        sizes = halting_maps.map_sizes((4, 8, 16, 32), self.height, self.width)
+        return [
+            tf.Variable(tf.zeros([_BATCH.value, *size], tf.int32), trainable=False)
+            for size in sizes
+        ]
 
     def maps(self, target):
         return halting_maps.maps_for_ratio(
@@ -99,7 +109,6 @@ class Bench:
             compiled = functools.partial(compiled, jit_compile=True)
         if execution.startswith("dense"):
             dense = _classifier(halting=None)
-            dense.warm_start(self.model)
             return compiled(lambda: (dense(self.images, training=False),))
         if execution.startswith("keras_applications"):
             name = f"ResNet{_DEPTH.value}V2"
@@ -119,7 +128,7 @@ class Bench:
         return function.get_concrete_function()
 
     def measure(self, maps, ratio, label):
-        self._set(maps)
+        self.set(maps)
         functions = {name: self.function(name) for name in _with_dense(_EXECUTIONS.value)}
         times = measure.interleaved(functions, _RUNS.value)
         reference = None
@@ -163,16 +172,6 @@ class Bench:
         )
         return row
 
-    def peak(self, execution, maps):
-        """Peak memory of one execution, weights included, in bytes; for a process of its own."""
-        self._set(maps)
-        function = self.function(execution)
-        before = measure.reset_peak_memory()
-        for _ in range(3):
-            function()
-        weights = sum(int(np.prod(w.shape)) * 4 for w in self.model.weights)
-        return measure.peak_memory() - before + weights
-
     def _peak_elsewhere(self, execution, label):
         if not _MEMORY.value:
             return None
@@ -184,9 +183,29 @@ class Bench:
         )
         return int(done.stdout.split()[-1])
 
-    def _set(self, maps):
+    def set(self, maps):
         for variable, values in zip(self.num_units, maps, strict=True):
             variable.assign(values)
+
+
+def _peak(execution, target, height, width):
+    """Bytes that one network adds to a process at most while it runs, itself included.
+
+    A process of its own: what another network's graph left behind would count, or be reused.
+    """
+    tf.random.stateless_normal([1], [0, 1])  # the runtime's own pools
+    before = measure.reset_peak_memory()
+    bench = Bench(height, width)
+    if execution in ADAPTIVE:
+        bench.set(bench.maps(target)[0])
+    function = bench.function(execution)
+    for _ in range(2):
+        function()
+    measure.release_free_memory()
+    measure.reset_peak_memory()
+    for _ in range(3):
+        function()
+    return measure.peak_memory() - before
 
 
 def _classifier(**options):

@@ -25,7 +25,7 @@ from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
 from train.program import run
 
-EXECUTIONS = ("dense", "masked_full", "masked", "tiled", "auto")
+EXECUTIONS = ("dense", "masked_full", "masked", "tiled")
 NUM_CLASSES = 1001
 
 _DEPTH = flags.DEFINE_integer("depth", 50, "50, 101, 152 or 200.")
@@ -95,7 +95,7 @@ class Trainer:
         )
         self.num_units = None
         if name != "dense":
-            sizes = halting_maps.map_sizes(self.model, height, width)
+            sizes = halting_maps.map_sizes(self.model.backbone.strides.values(), height, width)
             self.num_units = [
                 tf.Variable(tf.zeros([_BATCH.value, *size], tf.int32), trainable=False)
                 for size in sizes

@@ -34,7 +34,8 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         tile_size: k; SACT's scores are averaged over k x k tiles and shared by each tile, which
             then halts as one. 1 is the paper's per-position SACT.
         execution: "masked" computes everything and masks, "tiled" computes what is active, "auto"
-            takes the cheaper of a dense and a tiled unit; see `sact_tf.set_execution`.
+            takes the cheaper of a dense and a tiled unit (in training it is "tiled"); see
+            `sact_tf.set_execution`.
         statistics: where training takes the batch statistics of the units after the first: "full"
             map (the authors' way; masked execution only) or "evaluated" positions only. None
             takes "full" where the execution computes it.

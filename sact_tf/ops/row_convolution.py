@@ -124,9 +124,8 @@ def _local(index):
 
 
 def _windows(rows, neighbours):
-    channels = rows.shape[-1]
-    padded = tf.concat([tf.zeros([1, channels], rows.dtype), rows], axis=0)
-    return tf.reshape(tf.gather(padded, neighbours), [-1, 9 * channels])
+    padded = tf.pad(rows, [[1, 0], [0, 0]])
+    return tf.reshape(tf.gather(padded, neighbours), [-1, 9 * rows.shape[-1]])
 
 
 def _readers(neighbours, num_outputs):

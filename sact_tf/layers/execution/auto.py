@@ -40,7 +40,9 @@ class MixedWork(NamedTuple):
 
 
 def run_auto_positions(block, state, valid, training):
-    """`run_auto` for `halting="sact"`."""
+    """`run_auto` for `halting="sact"`; inference only."""
+    if training:
+        raise ValueError("Units cannot change over to rows in training, received training=True")
     first = run_first_score(block, state, valid, training)
     if len(block.units) == 1:
         return state, first.halting, [first.weight], first.flops
@@ -56,10 +58,8 @@ def run_auto_positions(block, state, valid, training):
         mixed, changed = _change_over(block, mixed, count > limit, valid)
         mixed, weight, finished = tf.cond(
             mixed.dense,
-            lambda index=index, mixed=mixed: _run_dense(
-                block, index, mixed, weights, valid, training
-            ),
-            lambda index=index, mixed=mixed: _run_rows(block, index, mixed, valid, training),
+            lambda index=index, mixed=mixed: _run_dense(block, index, mixed, weights, valid),
+            lambda index=index, mixed=mixed: _run_rows(block, index, mixed, valid),
         )
         weights.append(weight)
         chunks += [changed, finished]
@@ -92,9 +92,9 @@ def _change_over(block, mixed, stays_dense, valid):
     return tf.cond(mixed.dense & ~stays_dense, gather, keep)
 
 
-def _run_rows(block, index, mixed, valid, training):
+def _run_rows(block, index, mixed, valid):
     def run():
-        return run_unit(block, index, mixed.work, valid, training)
+        return run_unit(block, index, mixed.work, valid, training=False)
 
     def skip():
         return skip_unit(mixed.work)
@@ -104,14 +104,11 @@ def _run_rows(block, index, mixed, valid, training):
     return mixed._replace(output=output, work=work), weight, finished
 
 
-def _run_dense(block, index, mixed, weights, valid, training):
+def _run_dense(block, index, mixed, weights, valid):
     """A unit as masked execution runs it, but added to the state inside its last convolution."""
     work = mixed.work
     active = work.halting.active
-    outer, inner = block.evaluated_positions(active, mixed.state, valid)
-    state = mixed.state + block.units[index].residual(
-        mixed.state, training=training, valid=valid, outer=outer, inner=inner
-    )
+    state = mixed.state + block.units[index].residual(mixed.state, training=False, valid=valid)
     state = tf.cond(
         tf.reduce_all(active),
         lambda: state,
@@ -120,7 +117,7 @@ def _run_dense(block, index, mixed, weights, valid, training):
     mean, score = work.mean, None
     if index < len(block.halting_scores):
         mean = mean_over(tf.cast(state, mean.dtype), valid)
-        score = block.halting_score(index, state, training, valid, inner, mean=mean)
+        score = block.halting_score(index, state, False, valid, mean=mean)
     halting, weight = block.halting_step(index, work.halting, score)
     output = _weighted(mixed.state, weights[0]) if mixed.output is None else mixed.output
     output += _weighted(state, weight)

@@ -27,12 +27,11 @@ def run_tiled(block, state, valid, training):
 def run_auto(block, state, valid, training):
     """As `run_tiled`, but units at which many positions are active run densely.
 
-    Many is more than the block's `dense_share`. In training on several replicas all units are
-    tiled: moving statistics cannot be updated inside a branch there.
+    Many is more than the block's `dense_share`. In training all units are tiled: moving statistics
+    cannot be updated inside a branch under a distribution strategy, and Grappler turns sums of
+    gradients into temporary variables that outlive a branch which is not taken.
     """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    several = training and replicas > 1
-    run = run_tiled_positions if several else run_auto_positions
+    run = run_tiled_positions if training else run_auto_positions
     return _run(block, state, valid, training, run)
 
 
