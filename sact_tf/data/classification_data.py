@@ -33,7 +33,9 @@ class ImageClassificationData(abc.ABC):
         """
 
     @abc.abstractmethod
-    def train(self, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
+    def train(
+        self, batch_size: int, seed: int, start_step: int = 0, step_stride: int = 1
+    ) -> tf.data.Dataset:
         """Endless batches of augmented training examples.
 
         The examples are one endless stream: one permutation of the split after the other, batches
@@ -45,6 +47,7 @@ class ImageClassificationData(abc.ABC):
             batch_size: examples per batch; every batch is full.
             seed: int >= 0.
             start_step: number of batches to skip.
+            step_stride: take every so many-th batch from there on, as workers do that share them.
 
         Returns:
             A dataset of {"image": float32 [batch, height, width, 3], "label": int32 [batch]}.

@@ -117,10 +117,13 @@ class ClutteredDigits(ImageClassificationData):
             distractor_size=self.distractor_size,
         )
 
-    def train(self, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
+    def train(
+        self, batch_size: int, seed: int, start_step: int = 0, step_stride: int = 1
+    ) -> tf.data.Dataset:
         check_integer("batch_size", batch_size, 1)
         check_integer("seed", seed, 0)
         check_integer("start_step", start_step, 0)
+        check_integer("step_stride", step_stride, 1)
         order = ExampleOrder(self._counts["train"], seed)
 
         def load(step):
@@ -129,7 +132,7 @@ class ClutteredDigits(ImageClassificationData):
             return canvases.images, canvases.labels
 
         signature = self._signature(batch_size)[:2]
-        steps = tf.data.Dataset.counter(start_step)
+        steps = tf.data.Dataset.counter(start_step, step_stride)
         return with_fixed_order(steps.map(self._example_function(load, signature)))
 
     def evaluation(self, batch_size: int) -> tf.data.Dataset:

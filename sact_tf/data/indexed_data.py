@@ -1,8 +1,6 @@
 """The pipelines of data sets whose examples can be read in any order."""
 
 import abc
-import logging
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,15 +12,13 @@ from sact_tf.data.classification_data import (
     check_integer,
     check_split,
 )
+from sact_tf.data.corrupt_images import CorruptImages
 from sact_tf.data.example_order import ExampleOrder
 from sact_tf.data.preprocessing import evaluation_function, training_function
 from sact_tf.data.python_calls import call_python
-from sact_tf.data.random_bits import augmentation_seeds, random_keys, random_uniform
+from sact_tf.data.random_bits import augmentation_seeds, random_keys
+from sact_tf.data.stream_positions import stream_positions
 from sact_tf.errors import UserError
-
-_logger = logging.getLogger(__name__)
-
-_MAX_SUBSTITUTES = 100
 
 _IMAGE = tf.TensorSpec([None, None, 3], tf.uint8)
 _LABEL = tf.TensorSpec([], tf.int32)
@@ -57,8 +53,7 @@ class IndexedClassificationData(ImageClassificationData):
         self.skip_corrupt = skip_corrupt
         self._evaluation_function = evaluation_function(preprocessing)
         self._training_function = training_function(preprocessing)
-        self._corrupt: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._corrupt = CorruptImages(skip_corrupt)
 
     @abc.abstractmethod
     def _read(self, split: str, index: int) -> tuple[np.ndarray, int]:
@@ -78,19 +73,27 @@ class IndexedClassificationData(ImageClassificationData):
     @property
     def corrupt_images(self) -> dict[str, str]:
         """The images that were skipped up to now: where each comes from, and what is wrong."""
-        with self._lock:
-            return dict(self._corrupt)
+        return self._corrupt.found
 
-    def train(self, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
+    def train(
+        self, batch_size: int, seed: int, start_step: int = 0, step_stride: int = 1
+    ) -> tf.data.Dataset:
         check_integer("batch_size", batch_size, 1)
         check_integer("seed", seed, 0)
         check_integer("start_step", start_step, 0)
+        check_integer("step_stride", step_stride, 1)
         order = ExampleOrder(self._checked_num_examples("train"), seed)
 
         def load(position):
             epochs, examples = order(position[None])
             keys = random_keys(seed, epochs, examples)
-            image, label = self._read_or_substitute(int(examples[0]), keys)
+            image, label = self._corrupt.read_or_substitute(
+                lambda index: self._read("train", index),
+                lambda index: self._path("train", index),
+                int(examples[0]),
+                order.num_examples,
+                keys,
+            )
             return image, np.int32(label), augmentation_seeds(keys)[0]
 
         def example(position):
@@ -99,8 +102,8 @@ class IndexedClassificationData(ImageClassificationData):
             )
             return {"image": self._training_function(image, augmentation_seed), "label": label}
 
-        positions = tf.data.Dataset.counter(start_step * batch_size)
-        dataset = _parallel_map(positions, example).batch(batch_size, drop_remainder=True)
+        positions = stream_positions(batch_size, start_step, step_stride)
+        dataset = parallel_map(positions, example).batch(batch_size, drop_remainder=True)
         return with_fixed_order(dataset)
 
     def evaluation(self, batch_size: int) -> tf.data.Dataset:
@@ -111,7 +114,7 @@ class IndexedClassificationData(ImageClassificationData):
             try:
                 image, label = self._read("validation", int(index))
             except UserError as error:
-                self._skip(self._path("validation", int(index)), error)
+                self._corrupt.report(self._path("validation", int(index)), error)
                 return np.zeros([1, 1, 3], np.uint8), np.int32(0), path, np.False_
             return image, np.int32(label), path, np.True_
 
@@ -125,7 +128,7 @@ class IndexedClassificationData(ImageClassificationData):
             return {key: value for key, value in example.items() if key != "whole"}
 
         indices = tf.data.Dataset.range(self._checked_num_examples("validation"))
-        dataset = _parallel_map(indices, example)
+        dataset = parallel_map(indices, example)
         if self.skip_corrupt:
             dataset = dataset.filter(lambda example: example["whole"])
         return with_fixed_order(dataset.map(without_flag).batch(batch_size))
@@ -136,35 +139,9 @@ class IndexedClassificationData(ImageClassificationData):
             raise UserError(f"The {split} split has no images")
         return count
 
-    def _read_or_substitute(self, index: int, keys: np.ndarray) -> tuple[np.ndarray, int]:
-        count = self.num_examples("train")
-        draws = None
-        for attempt in range(_MAX_SUBSTITUTES + 1):
-            try:
-                return self._read("train", index)
-            except UserError as error:
-                self._skip(self._path("train", index), error)
-            if draws is None:
-                draws = (random_uniform(keys, _MAX_SUBSTITUTES + 1)[0] * count).astype(np.int64)
-            index = int(draws[attempt])
-        raise UserError(
-            f"{_MAX_SUBSTITUTES + 1} images drawn one after the other cannot be read; "
-            f"the last one: {self._path('train', index)}"
-        )
 
-    def _skip(self, path: str, error: UserError) -> None:
-        """Counts a corrupt image once; raises the error where they are not to be skipped."""
-        if not self.skip_corrupt:
-            raise error
-        with self._lock:
-            if path in self._corrupt:
-                return
-            self._corrupt[path] = str(error)
-            number = len(self._corrupt)
-        _logger.warning("skip_corrupt: %d corrupt image(s) skipped up to now: %s", number, error)
-
-
-def _parallel_map(dataset: tf.data.Dataset, function) -> tf.data.Dataset:
+def parallel_map(dataset: tf.data.Dataset, function) -> tf.data.Dataset:
+    """Maps on several threads, the order kept."""
     return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 

@@ -1,0 +1,251 @@
+"""Reads annotations in COCO's format, and says exactly what is wrong with them."""
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from sact_tf.errors import UserError
+
+_logger = logging.getLogger(__name__)
+
+# Annotation tools round; a box may end this far outside without being nonsense.
+_TOLERANCE = 1.0
+
+
+@dataclasses.dataclass
+class AnnotatedImage:
+    """One image and the objects on it, in pixels of the file.
+
+    Attributes:
+        image_id: its id in the annotations.
+        file_name: path relative to the folder of images.
+        height, width: as annotated; None where the annotations do not say.
+        boxes: float64 [N, 4], (x, y, width, height) as annotated.
+        classes: int32 [N], 0 ... num_classes - 1.
+        crowd: bool [N]: the box holds a group of objects that were not told apart.
+        areas: float64 [N]: of the object's outline in square pixels, of its box where the
+            annotations do not say.
+    """
+
+    image_id: int
+    file_name: str
+    height: int | None
+    width: int | None
+    boxes: np.ndarray
+    classes: np.ndarray
+    crowd: np.ndarray
+    areas: np.ndarray
+
+
+@dataclasses.dataclass
+class CocoAnnotations:
+    """The content of an annotation file.
+
+    Attributes:
+        path: the file.
+        category_ids: of each class; ascending, holes allowed.
+        class_names: of each class.
+        images: in the order of the file.
+        num_without_area: boxes that were left out because they have no area.
+    """
+
+    path: str
+    category_ids: list[int]
+    class_names: list[str]
+    images: list[AnnotatedImage]
+    num_without_area: int
+
+
+def read_annotations(path: str | os.PathLike) -> CocoAnnotations:
+    """Reads and checks a COCO file of object instances.
+
+    Only `images` (`id`, `file_name`, and where given `height` and `width`), `categories` (`id`,
+    `name`) and `annotations` (`id`, `image_id`, `category_id`, `bbox`, and where given `area` and
+    `iscrowd`) are looked at. Boxes may reach over the border. Boxes without area, inside or at the
+    border of the image, are left out and counted.
+
+    Args:
+        path: the JSON file.
+
+    Raises:
+        UserError: it cannot be read, or something in it makes no sense; names the file, and the
+            image's and the annotation's id.
+    """
+    content = _read_json(pathlib.Path(path).expanduser())
+    try:
+        categories = _read_categories(content["categories"])
+        images = _read_images(content["images"])
+        per_image, without_area = _read_objects(content["annotations"], images, categories)
+    except _Nonsense as error:
+        raise UserError(f"{path}: {error}") from None
+    if without_area:
+        _logger.warning("%s: %d boxes without area are left out", path, without_area)
+    annotated = [
+        AnnotatedImage(image_id, *image, *_arrays(per_image[image_id], categories))
+        for image_id, image in images.items()
+    ]
+    ids = sorted(categories)
+    return CocoAnnotations(
+        os.fspath(path), ids, [categories[number] for number in ids], annotated, without_area
+    )
+
+
+class _Nonsense(UserError):
+    """What is wrong, and where in the file."""
+
+
+def _read_json(path: pathlib.Path) -> dict[str, list]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a JSON file ({error})") from None
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise UserError(
+                f"{path}: expected COCO annotations with the lists images, annotations and "
+                f"categories; there is no list {key}"
+            )
+    return content
+
+
+def _read_categories(entries: list) -> dict[int, str]:
+    categories: dict[int, str] = {}
+    for entry in entries:
+        number = _id(entry, "category")
+        if number in categories:
+            raise _Nonsense(f"category id {number} is given twice")
+        name = entry.get("name")
+        if not isinstance(name, str) or not name:
+            raise _Nonsense(f"category {number}: expected a name, received {name!r}")
+        categories[number] = name
+    if not categories:
+        raise _Nonsense("there are no categories")
+    return categories
+
+
+def _read_images(entries: list) -> dict[int, tuple[str, int | None, int | None]]:
+    images: dict[int, tuple[str, int | None, int | None]] = {}
+    for entry in entries:
+        number = _id(entry, "image")
+        if number in images:
+            raise _Nonsense(f"image id {number} is given twice")
+        name = entry.get("file_name")
+        if not isinstance(name, str) or not name:
+            raise _Nonsense(f"image {number}: expected a file_name, received {name!r}")
+        sides = [entry.get("height"), entry.get("width")]
+        if sides != [None, None] and not all(_is_int(side) and side > 0 for side in sides):
+            raise _Nonsense(
+                f"image {number}: expected height and width to be positive ints, received "
+                f"{sides[0]!r} and {sides[1]!r}"
+            )
+        images[number] = name, *sides
+    return images
+
+
+def _read_objects(entries: list, images, categories) -> tuple[dict[int, list], int]:
+    """Returns the rows (x, y, w, h, category, crowd, area) of each image, and how many boxes have
+    no area."""
+    per_image: dict[int, list] = {number: [] for number in images}
+    seen, without_area = set(), 0
+    for entry in entries:
+        number = _id(entry, "annotation")
+        image = entry.get("image_id")
+        where = f"annotation {number} of image {image!r}"
+        if number in seen:
+            raise _Nonsense(f"{where}: the annotation id {number} is given twice")
+        seen.add(number)
+        if not _is_int(image) or image not in images:
+            raise _Nonsense(f"{where}: there is no such image")
+        category = entry.get("category_id")
+        if not _is_int(category) or category not in categories:
+            raise _Nonsense(
+                f"{where}: there is no category {category!r} (there are {len(categories)}, "
+                f"{_shown(sorted(categories))})"
+            )
+        box = _read_box(entry.get("bbox"), where)
+        crowd = entry.get("iscrowd", 0)
+        if crowd not in (0, 1):
+            raise _Nonsense(f"{where}: expected iscrowd to be 0 or 1, received {crowd!r}")
+        area = entry.get("area")
+        if area is not None and (not _is_number(area) or area < 0):
+            raise _Nonsense(f"{where}: expected an area of at least 0, received {area!r}")
+        if not has_area(box, *images[image][1:], where):
+            without_area += 1
+            continue
+        area = box[2] * box[3] if area is None else area
+        per_image[image].append((*box, category, crowd, area))
+    return per_image, without_area
+
+
+def _read_box(box: Any, where: str) -> list[float]:
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        raise _Nonsense(
+            f"{where}: expected bbox to be four numbers [x, y, width, height], received {box!r}"
+        )
+    if box[2] < 0 or box[3] < 0:
+        raise _Nonsense(
+            f"{where}: expected bbox [x, y, width, height] with a width and a height of at least "
+            f"0, received {box!r}"
+        )
+    return box
+
+
+def has_area(box, height: int | None, width: int | None, where: str) -> bool:
+    """Whether a box (x, y, width, height) covers something of the image.
+
+    Args:
+        box: four numbers.
+        height, width: of the image, None where it is not known.
+        where: the annotation, for the message.
+
+    Raises:
+        UserError: the whole box lies outside.
+    """
+    x, y, box_width, box_height = box
+    outside = x + box_width < -_TOLERANCE or y + box_height < -_TOLERANCE
+    inside = x + box_width > 0 and y + box_height > 0
+    if height is not None and width is not None:
+        outside |= x > width + _TOLERANCE or y > height + _TOLERANCE
+        inside &= x < width and y < height
+    if outside:
+        raise _Nonsense(
+            f"{where}: the box {list(box)} ([x, y, width, height]) lies outside the image of "
+            f"{width} x {height} pixels (width x height)"
+        )
+    return inside and box_width > 0 and box_height > 0
+
+
+def _arrays(rows: list, categories: dict[int, str]) -> tuple[np.ndarray, ...]:
+    """Boxes, classes, crowd flags and areas of one image."""
+    table = np.array(rows, np.float64).reshape(-1, 7)
+    classes = np.searchsorted(sorted(categories), table[:, 4]).astype(np.int32)
+    return table[:, :4], classes, table[:, 5] > 0, table[:, 6]
+
+
+def _id(entry: Any, kind: str) -> int:
+    if not isinstance(entry, dict) or not _is_int(entry.get("id")):
+        raise _Nonsense(
+            f"expected every {kind} to have an id that is an int, received {entry!r:.99}"
+        )
+    return entry["id"]
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _shown(ids: list[int]) -> str:
+    return ", ".join(map(str, ids)) if len(ids) <= 5 else f"{ids[0]}, {ids[1]}, ... {ids[-1]}"

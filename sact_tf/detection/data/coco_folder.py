@@ -1,0 +1,194 @@
+"""Data sets in COCO's format: a JSON file of annotations and a folder of images."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sact_tf.data.classification_data import check_split
+from sact_tf.data.images import decode_image
+from sact_tf.detection.data.coco_annotations import (
+    AnnotatedImage,
+    CocoAnnotations,
+    has_area,
+    read_annotations,
+)
+from sact_tf.detection.data.detection_data import DetectionData, DetectionExample
+from sact_tf.errors import UserError
+
+
+class CocoFolder(DetectionData):
+    """COCO itself, or one's own images in its format.
+
+    Classes are the categories in the order of their ids. Images without boxes are trained on as
+    background. Boxes are cut off at the border of the image for training; evaluation takes them as
+    they are annotated. Grey, transparent and other pictures become RGB (`read_image`); one that a
+    camera has marked as turned is turned where the annotated size says so.
+
+    Args:
+        train_annotations: JSON file, see `read_annotations`.
+        train_images: folder that the file names are relative to.
+        validation_annotations, validation_images: likewise, held out; with the same categories.
+        preprocessing: see `sact_tf.detection.preprocessing`.
+        flip: whether training mirrors every other image.
+        skip_corrupt: whether to count and skip images that are missing or cannot be read, instead
+            of stopping.
+
+    Raises:
+        UserError: something is missing, or makes no sense; names file, image and annotation.
+    """
+
+    def __init__(
+        self,
+        train_annotations: str | os.PathLike,
+        train_images: str | os.PathLike,
+        validation_annotations: str | os.PathLike,
+        validation_images: str | os.PathLike,
+        preprocessing: Mapping[str, Any],
+        flip: bool = True,
+        skip_corrupt: bool = False,
+    ):
+        train = read_annotations(train_annotations)
+        validation = read_annotations(validation_annotations)
+        _check_same_categories(train, validation)
+        super().__init__(train.class_names, train.category_ids, preprocessing, flip, skip_corrupt)
+        self._folders = {}
+        self._annotations = {"train": train, "validation": validation}
+        for split, folder in (("train", train_images), ("validation", validation_images)):
+            self._folders[split] = pathlib.Path(folder).expanduser()
+            if not self._folders[split].is_dir():
+                raise UserError(f"{folder}: no such folder of images")
+            self._check_files(split)
+
+    def num_examples(self, split: str) -> int:
+        return len(self._annotations[check_split(split)].images)
+
+    def ground_truth(self) -> dict[str, list[dict[str, Any]]]:
+        annotations = self._annotations["validation"]
+        return coco_ground_truth(annotations.images, self.category_ids, self.class_names)
+
+    def _read(self, split: str, index: int) -> DetectionExample:
+        image = self._annotations[split].images[index]
+        source = self._path(split, index)
+        try:
+            with open(self._file(split, image), "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise UserError(f"{source}: cannot be read ({error.strerror})") from None
+        return _example(image, decode_as_annotated(data, source, image.height, image.width), source)
+
+    def _path(self, split: str, index: int) -> str:
+        image = self._annotations[split].images[index]
+        return f"{self._file(split, image)} (image {image.image_id})"
+
+    def _file(self, split: str, image: AnnotatedImage) -> pathlib.Path:
+        return self._folders[split] / image.file_name
+
+    def _check_files(self, split: str) -> None:
+        images = self._annotations[split].images
+        missing = [i for i, image in enumerate(images) if not self._file(split, image).is_file()]
+        for index in missing:
+            more = f"; so are {len(missing) - 1} more" if len(missing) > 1 else ""
+            error = UserError(f"{self._path(split, index)}: the file is missing{more}")
+            self._corrupt.report(self._path(split, index), error)
+        gone = set(missing)
+        self._annotations[split].images = [im for i, im in enumerate(images) if i not in gone]
+
+
+def decode_as_annotated(
+    data: bytes, source: str, height: int | None, width: int | None
+) -> np.ndarray:
+    """Decodes an image file at the size that its annotations were made for.
+
+    Cameras turn pictures by a note in the file, which some annotation tools follow and some do
+    not; the annotated size tells them apart.
+
+    Args:
+        data: the bytes of the file.
+        source: for messages.
+        height, width: as annotated, or None.
+
+    Returns:
+        uint8 [height, width, 3].
+
+    Raises:
+        UserError: it is no image, or has another size.
+    """
+    image = decode_image(data, source, apply_orientation=False)
+    if height is None or image.shape[:2] == (height, width):
+        return image
+    turned = decode_image(data, source)
+    if turned.shape[:2] == (height, width):
+        return turned
+    raise UserError(
+        f"{source}: the image has {image.shape[1]} x {image.shape[0]} pixels (width x height), "
+        f"its annotations say {width} x {height}"
+    )
+
+
+def coco_ground_truth(
+    images: list[AnnotatedImage], category_ids: list[int], class_names: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Annotations as the dict of a COCO file; annotation ids are counted from 1."""
+    objects = []
+    for image in images:
+        rows = zip(image.boxes, image.classes, image.crowd, image.areas, strict=True)
+        for box, label, crowd, area in rows:
+            objects.append(
+                {
+                    # COCO's own evaluation takes an id of 0 for "no match".
+                    "id": len(objects) + 1,
+                    "image_id": image.image_id,
+                    "category_id": category_ids[label],
+                    "bbox": [float(value) for value in box],
+                    "area": float(area),
+                    "iscrowd": int(crowd),
+                }
+            )
+    return {
+        "images": [
+            {
+                "id": image.image_id,
+                "file_name": image.file_name,
+                "height": image.height,
+                "width": image.width,
+            }
+            for image in images
+        ],
+        "categories": [
+            {"id": number, "name": name}
+            for number, name in zip(category_ids, class_names, strict=True)
+        ],
+        "annotations": objects,
+    }
+
+
+def _example(image: AnnotatedImage, pixels: np.ndarray, source: str) -> DetectionExample:
+    height, width = pixels.shape[:2]
+    if image.height is None:  # Not checked when the annotations were read.
+        where = f"{source}: a box"
+        kept = np.array([has_area(box, height, width, where) for box in image.boxes], bool)
+    else:
+        kept = np.ones([len(image.boxes)], bool)
+    x, y, box_width, box_height = image.boxes[kept].T
+    corners = np.stack([y, x, y + box_height, x + box_width], axis=1)
+    return DetectionExample(
+        image=pixels,
+        image_id=image.image_id,
+        boxes=np.clip(corners, 0, [height, width, height, width]).astype(np.float32),
+        classes=image.classes[kept],
+        crowd=image.crowd[kept],
+    )
+
+
+def _check_same_categories(train: CocoAnnotations, validation: CocoAnnotations) -> None:
+    ours = dict(zip(train.category_ids, train.class_names, strict=True))
+    theirs = dict(zip(validation.category_ids, validation.class_names, strict=True))
+    for number in sorted(ours.keys() | theirs.keys()):
+        if ours.get(number) != theirs.get(number):
+            raise UserError(
+                f"{validation.path}: category {number} is {theirs.get(number)!r} there and "
+                f"{ours.get(number)!r} in {train.path}; both need the same categories"
+            )

@@ -1,0 +1,210 @@
+"""Images and boxes as a detector gets them, from real files."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from sact_tf.data.errors import unwrap
+from sact_tf.detection.data import CocoFolder
+from sact_tf.detection.evaluation import evaluate_detections
+from sact_tf.errors import UserError
+from tests.data.picture_files import smooth_picture, truncate
+from tests.data.streams import assert_resumes, take
+from tests.detection.coco_files import annotation, write_json, write_many, write_set
+
+_OWN_SIZE = {"name": "unit", "short_side": None, "long_side": None}
+
+
+def folder_data(annotations, images, validation=None, preprocessing=None, **options):
+    return CocoFolder(
+        annotations, images, *(validation or (annotations, images)),
+        preprocessing=preprocessing or _OWN_SIZE, **options,
+    )  # fmt: skip
+
+
+def one(dataset):
+    (batch,) = take(dataset, 1)
+    return batch
+
+
+def test_images_of_different_sizes_are_padded_and_boxes_scaled(tmp_path):
+    sizes = {1: (30, 60), 2: (40, 20), 3: (10, 10)}
+    objects = [
+        annotation(1, 1, [30, 6, 12, 9], 7),
+        annotation(2, 1, [50, 20, 20, 20], 90, iscrowd=1),  # Reaches over the border.
+        annotation(3, 2, [0, 0, 20, 40], 3),
+    ]
+    data = folder_data(
+        *write_set(tmp_path, sizes, objects),
+        preprocessing={"name": "scale", "short_side": 20, "long_side": 30},
+    )
+    batch = one(data.evaluation(3))
+    # The first one is limited by its long side, the third one is enlarged.
+    np.testing.assert_array_equal(batch["original_size"], [[30, 60], [40, 20], [10, 10]])
+    expected = [(15, 30), (30, 15), (20, 20)]
+    assert batch["image"].shape == (3, 30, 30, 3) and batch["image"].dtype == np.float32
+    for image, valid, scale, size, original in zip(
+        batch["image"], batch["valid"], batch["scale"], expected, sizes.values(), strict=True
+    ):
+        wanted = np.zeros([30, 30], bool)
+        wanted[: size[0], : size[1]] = True
+        np.testing.assert_array_equal(valid, wanted)
+        np.testing.assert_allclose(scale, np.array(size) / original)
+        assert not image[~valid].any()
+        assert np.abs(image[valid]).max() <= 1 and image[valid].min() < 0  # "scale" is [-1, 1].
+    np.testing.assert_allclose(batch["boxes"][0], [[3, 15, 7.5, 21], [10, 25, 15, 30]])
+    np.testing.assert_allclose(batch["boxes"][1], [[0, 0, 30, 15], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(batch["classes"], [[1, 2], [0, -1], [-1, -1]])
+    np.testing.assert_array_equal(batch["crowd"], [[False, True], [False] * 2, [False] * 2])
+    np.testing.assert_array_equal(batch["image_id"], [1, 2, 3])
+
+
+def test_an_image_of_the_right_size_keeps_its_values(tmp_path):
+    data = folder_data(
+        *write_set(tmp_path, {1: (24, 32)}, []),
+        preprocessing={"name": "unit", "short_side": 24, "long_side": 32},
+    )
+    expected = smooth_picture(24, 32, seed=1) / np.float32(255)
+    np.testing.assert_allclose(one(data.evaluation(1))["image"][0], expected, atol=1e-6)
+
+
+def test_flip_mirrors_image_and_boxes_about_half_of_the_time(tmp_path):
+    data = folder_data(*write_set(tmp_path, {1: (24, 32)}, [annotation(1, 1, [2, 3, 10, 5])]))
+    still = one(data.evaluation(1))
+    mirrored = 0
+    for batch in take(data.train(1, seed=4), 40):
+        if batch["boxes"][0, 0, 1] == 2:
+            np.testing.assert_array_equal(batch["image"], still["image"])
+            np.testing.assert_array_equal(batch["boxes"], still["boxes"])
+        else:
+            mirrored += 1
+            np.testing.assert_array_equal(batch["image"], still["image"][:, :, ::-1])
+            np.testing.assert_array_equal(batch["boxes"][0, 0], [3, 20, 8, 30])
+    assert 10 <= mirrored <= 30
+    fixed = folder_data(tmp_path / "annotations.json", tmp_path / "images", flip=False)
+    assert all((b["boxes"][0, 0, 1] == 2).all() for b in take(fixed.train(1, seed=4), 20))
+
+
+def test_training_is_an_endless_stream_that_starts_anywhere(tmp_path):
+    data = folder_data(*write_many(tmp_path))
+    batches = assert_resumes(data, batch_size=3, steps=8, start_steps=[1, 5])
+    first_epochs = np.concatenate([batch["image_id"] for batch in batches[:7]])
+    for epoch in first_epochs.reshape(3, 7):
+        assert sorted(epoch) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_evaluation_gives_each_image_once_in_order(tmp_path):
+    data = folder_data(*write_many(tmp_path))
+    batches = take(data.evaluation(3), 9)
+    assert [len(batch["image"]) for batch in batches] == [3, 3, 1]
+    assert np.concatenate([b["image_id"] for b in batches]).tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16"])
+def test_pictures_of_all_kinds_become_rgb(tmp_path, mode):
+    paths = write_set(tmp_path, {1: (24, 32)}, [])
+    if mode == "I;16":
+        picture = Image.fromarray(np.full([24, 32], 40000, np.uint16))
+    else:
+        picture = Image.fromarray(smooth_picture(24, 32)).convert(mode)
+    picture.save(paths[1] / "1.png")
+    assert one(folder_data(*paths).evaluation(1))["image"].shape == (1, 24, 32, 3)
+
+
+@pytest.mark.parametrize("annotated_for", ["as stored", "as shown"])
+def test_a_turned_photograph_follows_its_annotations(tmp_path, annotated_for):
+    size = (24, 32) if annotated_for == "as stored" else (32, 24)
+    paths = write_set(tmp_path, {1: size}, [])
+    stored = Image.fromarray(smooth_picture(24, 32))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    stored.save(paths[1] / "1.png", exif=turned)
+    image = one(folder_data(*paths).evaluation(1))["image"][0]
+    expected = smooth_picture(24, 32) / np.float32(255)
+    if annotated_for == "as shown":
+        expected = np.rot90(expected, -1)
+    np.testing.assert_allclose(image, expected, atol=1e-6)
+
+
+def _broken(tmp_path, how):
+    paths = write_many(tmp_path)
+    file = paths[1] / "5.png"
+    if how == "missing":
+        file.unlink()
+    elif how == "cut off":
+        truncate(file)
+    else:
+        Image.fromarray(smooth_picture(9, 9)).save(file)
+    return paths
+
+
+@pytest.mark.parametrize("how", ["missing", "cut off", "of another size"])
+def test_an_unusable_image_is_named_with_its_id(tmp_path, how):
+    paths = _broken(tmp_path, how)
+    with pytest.raises((UserError, tf.errors.OpError)) as error:
+        take(folder_data(*paths).evaluation(3), 9)
+    message = str(unwrap(error.value))
+    assert "5.png (image 5)" in message
+    if how == "of another size":
+        assert "has 9 x 9 pixels" in message and "annotations say" in message
+
+
+@pytest.mark.parametrize("how", ["missing", "cut off", "of another size"])
+def test_unusable_images_are_skipped_on_demand(tmp_path, how):
+    data = folder_data(*_broken(tmp_path, how), skip_corrupt=True)
+    seen = np.concatenate([batch["image_id"] for batch in take(data.evaluation(3), 9)])
+    assert seen.tolist() == [1, 2, 3, 4, 6, 7]
+    trained = np.concatenate([batch["image_id"] for batch in take(data.train(3, seed=0), 10)])
+    assert set(trained) == {1, 2, 3, 4, 6, 7} and len(trained) == 30
+    assert [path.endswith("5.png (image 5)") for path in data.corrupt_images] == [True]
+
+
+def test_sizes_that_are_not_annotated_come_from_the_file(tmp_path):
+    annotations, images = write_set(
+        tmp_path, {1: (24, 32)}, [annotation(1, 1, [30, 2, 9, 9]), annotation(2, 1, [32, 2, 1, 9])]
+    )
+    value = json.loads(annotations.read_text())
+    del value["images"][0]["height"], value["images"][0]["width"]
+    write_json(annotations, value)
+    batch = one(folder_data(annotations, images).evaluation(1))
+    np.testing.assert_array_equal(batch["boxes"], [[[2, 30, 11, 32]]])
+    value["annotations"][0]["bbox"] = [40, 2, 9, 9]
+    write_json(annotations, value)
+    with pytest.raises(tf.errors.OpError) as error:
+        take(folder_data(annotations, images).evaluation(1), 1)
+    assert "image 1" in str(unwrap(error.value)) and "outside" in str(unwrap(error.value))
+
+
+def test_ground_truth_as_predictions_is_perfect_through_the_files(tmp_path):
+    data = folder_data(*write_many(tmp_path / "set", count=12))
+    truth = data.ground_truth()
+    results = [
+        {k: entry[k] for k in ("image_id", "category_id", "bbox")} | {"score": 0.9}
+        for entry in truth["annotations"]
+    ]
+    path = write_json(tmp_path / "predictions.json", results)
+    for reference in (truth, tmp_path / "set" / "annotations.json"):
+        if reference is not truth:  # The file as annotated has neither areas nor crowd flags.
+            value = json.loads(reference.read_text())
+            for entry in value["annotations"]:
+                entry |= {"area": entry["bbox"][2] * entry["bbox"][3], "iscrowd": 0}
+            write_json(reference, value)
+        scores = evaluate_detections(reference, path)
+        assert scores["mAP"] == scores["AP50"] == scores["AP75"] == pytest.approx(1.0)
+
+
+def test_both_splits_need_the_same_categories(tmp_path):
+    train = write_set(tmp_path / "a", {1: (24, 32)}, [])
+    other = [{"id": 3, "name": "cat"}, {"id": 7, "name": "wolf"}]
+    validation = write_set(tmp_path / "b", {1: (24, 32)}, [], other)
+    with pytest.raises(UserError, match="category 7 is 'wolf' there and 'dog' in"):
+        folder_data(*train, validation)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    annotations, _ = write_set(tmp_path, {1: (24, 32)}, [])
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        folder_data(annotations, tmp_path / "nowhere")
