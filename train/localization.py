@@ -35,10 +35,22 @@ def localization_auc(ponder_maps: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     Returns:
         float64 [B]; NaN where all pixels, or none, are in the box.
     """
+    return mask_auc(ponder_maps, box_masks(boxes, *ponder_maps.shape[1:]))
+
+
+def mask_auc(ponder_maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """As `localization_auc`, for objects of any shape.
+
+    Args:
+        ponder_maps: [B, height, width].
+        masks: bool [B, height, width], the pixels of the objects.
+
+    Returns:
+        float64 [B]; NaN where all pixels, or none, are of objects.
+    """
     ponder_maps = np.asarray(ponder_maps, np.float64)
-    batch, height, width = ponder_maps.shape
-    inside = box_masks(boxes, height, width).reshape(batch, -1)
-    ranks = rankdata(ponder_maps.reshape(batch, -1), axis=1)
+    inside = masks.reshape(len(masks), -1)
+    ranks = rankdata(ponder_maps.reshape(len(masks), -1), axis=1)
     positives = inside.sum(axis=1)
     negatives = inside.shape[1] - positives
     rank_sums = np.where(inside, ranks, 0.0).sum(axis=1)

@@ -137,7 +137,6 @@ class DetectionData(abc.ABC):
         check_integer("seed", seed, 0)
         check_integer("start_step", start_step, 0)
         check_integer("step_stride", step_stride, 1)
-        check_integer("step_stride", step_stride, 1)
         order = ExampleOrder(self._checked_num_examples("train"), seed)
 
         def load(position):
