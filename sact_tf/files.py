@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import secrets
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,30 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """`atomic_path` for a new directory: gives an empty one that becomes `path`.
+
+    Args:
+        path: the directory to make. Nothing, or an empty directory, may be there.
+
+    Yields:
+        The directory to fill, beside `path`.
+
+    Raises:
+        OSError: `path` is there already when the body has ended, and is not empty.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def atomic_write_text(path: str | os.PathLike, text: str) -> None:

@@ -102,3 +102,18 @@ def test_enter_working_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("BUILD_WORKING_DIRECTORY", str(tmp_path / "called_from"))
     paths.enter_working_directory()
     assert os.getcwd() == str(tmp_path / "called_from")
+
+
+def test_atomic_directory_is_there_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "new" / "1"
+    with files.atomic_directory(target) as temporary:
+        (temporary / "a").write_text("a")
+        assert not target.exists() and temporary.parent == target.parent
+    assert [path.name for path in target.iterdir()] == ["a"]
+    with pytest.raises(ValueError), files.atomic_directory(tmp_path / "new" / "2") as temporary:
+        (temporary / "a").write_text("a")
+        raise ValueError
+    with pytest.raises(OSError), files.atomic_directory(target) as temporary:
+        (temporary / "b").write_text("b")
+    assert [path.name for path in target.iterdir()] == ["a"]
+    assert [path.name for path in target.parent.iterdir()] == ["1"]

@@ -1,0 +1,49 @@
+"""Names of classes inside a SavedModel, read from a text file that is one of its assets."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from sact_tf.errors import UserError
+
+
+class ClassNames(tf.Module):
+    """Looks up class names in a graph.
+
+    Args:
+        file: text file, one name a line, as `write_class_names` writes it. It is copied into the
+            SavedModel's `assets`.
+    """
+
+    def __init__(self, file: str | os.PathLike):
+        super().__init__(name="class_names")
+        self.file = tf.saved_model.Asset(os.fspath(file))
+        initializer = tf.lookup.TextFileInitializer(
+            self.file.asset_path,
+            tf.int64,
+            tf.lookup.TextFileIndex.LINE_NUMBER,
+            tf.string,
+            tf.lookup.TextFileIndex.WHOLE_LINE,
+        )
+        self.table = tf.lookup.StaticHashTable(initializer, default_value="")
+
+    def __call__(self, labels: tf.Tensor) -> tf.Tensor:
+        """Names of labels (any shape); "" where there is no such class."""
+        return self.table.lookup(tf.cast(labels, tf.int64))
+
+
+def write_class_names(
+    file: str | os.PathLike, class_names: Sequence[str] | None, num_classes: int
+) -> None:
+    """Writes the file; without names, classes are called by their numbers.
+
+    Raises:
+        UserError: a name has a line break in it.
+    """
+    names = [str(number) for number in range(num_classes)] if class_names is None else class_names
+    for name in names:
+        if len(name.splitlines()) > 1 or name != name.rstrip("\r\n"):
+            raise UserError(f"Expected class names of one line each, received {name!r}")
+    pathlib.Path(file).write_text("".join(name + "\n" for name in names), encoding="utf-8")

@@ -1,0 +1,111 @@
+"""Writes a trained model as a SavedModel that needs neither this package nor Keras."""
+
+import os
+import pathlib
+import tempfile
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from sact_tf.errors import UserError
+from sact_tf.files import atomic_directory, atomic_write_json
+from sact_tf.models import set_execution
+from sact_tf.serving.class_names import ClassNames, write_class_names
+from sact_tf.serving.export_check import check_export
+from sact_tf.serving.exported_kinds import kind_of
+from sact_tf.serving.folding import folded_copy
+from sact_tf.version import __version__
+
+# Beside the SavedModel's own files, which TensorFlow Serving leaves alone.
+DESCRIPTION = pathlib.Path("assets.extra") / "sact_tf.json"
+
+
+def export(
+    model: keras.Model,
+    output_dir: str | os.PathLike,
+    execution: str | None = None,
+    preprocessing: dict[str, Any] | None = None,
+    top: int = 5,
+    fold_batch_norm: bool = True,
+) -> dict[str, Any]:
+    """Exports a classifier or a detector in the layout of TensorFlow Serving.
+
+    `sact_tf.serving.classifier_signatures` and `detector_signatures` describe the signatures. What
+    was written is loaded again and compared with the model before the folder gets its name: it is
+    there whole and right, or not at all. The model stays as it is.
+
+    Args:
+        model: an `ImageClassifier` or a `FasterRCNN`.
+        output_dir: the folder to make, whose name is the version: a positive integer.
+        execution: "masked", "tiled" or "auto"; None keeps the model's.
+        preprocessing: how an image becomes the network's input; None takes the model's.
+        top: how many classes a classifier lists for each image.
+        fold_batch_norm: whether to fold batch normalizations into convolutions (`folded_copy`).
+
+    Returns:
+        JSON-able dict, which is also in the export as `assets.extra/sact_tf.json`: `kind`,
+        `execution`, `preprocessing`, `input_size` ([height, width], null if free), `num_classes`,
+        `folded_batch_norms` (how many), `largest_difference` (found in the check, relative) and
+        the `versions` it was made with.
+
+    Raises:
+        UserError: the folder exists or its name is no version; the model or an option doesn't fit.
+        RuntimeError: the export does not compute what the model computes.
+    """
+    output_dir = _checked_output(output_dir)
+    if top < 1:
+        raise UserError(f"Expected top to be positive, received {top}")
+    kind = kind_of(model, preprocessing, top)
+    copy, folded = folded_copy(model, fold_batch_norm)
+    if execution is not None:
+        try:
+            set_execution(copy, execution)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+    with tempfile.TemporaryDirectory() as scratch, atomic_directory(output_dir) as folder:
+        names_file = pathlib.Path(scratch) / "class_names.txt"
+        write_class_names(names_file, model.class_names, model.num_classes)
+        class_names = ClassNames(names_file)
+        _save(kind.signatures(copy, class_names), class_names, folder)
+        description = {
+            "kind": kind.name,
+            "execution": copy.backbone.blocks[0].execution,
+            "preprocessing": kind.preprocessing,
+            "input_size": kind.input_size,
+            "num_classes": model.num_classes,
+            "folded_batch_norms": folded,
+            "largest_difference": check_export(folder, kind.expected, model.compute_dtype),
+            "versions": {
+                "sact_tf": __version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+            },
+        }
+        atomic_write_json(folder / DESCRIPTION, description)
+    return description
+
+
+def _save(signatures, class_names, folder):
+    traced = {name: function.get_concrete_function() for name, function in signatures.items()}
+    root = tf.Module(name="sact_tf_export")
+    root.class_names = class_names
+    # The variables that the graphs read, and no layers: nothing of Keras goes into the file.
+    variables = {id(v): v for function in traced.values() for v in function.graph.variables}
+    root.weights = list(variables.values())
+    tf.saved_model.save(root, str(folder), signatures=traced)
+
+
+def _checked_output(output_dir):
+    output_dir = pathlib.Path(output_dir).expanduser()
+    version = output_dir.name
+    if not (version.isascii() and version.isdigit() and int(version) > 0):
+        raise UserError(
+            f"{output_dir}: expected a folder named by the version, a positive integer, as in "
+            f"{output_dir / '1'}"
+        )
+    if output_dir.exists():
+        raise UserError(
+            f"{output_dir}: exists; a version never changes, take the next number for a new one"
+        )
+    return output_dir

@@ -1,0 +1,30 @@
+"""How much a client may ask for."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Bounds of the server.
+
+    Attributes:
+        request_bytes: largest body of a request.
+        pending_bytes: of all requests under way together; beyond it clients get status 503.
+        image_pixels: width * height of one image, and of all images of a request together after
+            padding to the largest.
+        batch_size: images of one request, and images that are computed at once.
+        pending_images: images that wait; beyond it clients get status 503.
+        read_seconds: in which a request's body must have arrived.
+    """
+
+    request_bytes: int = 32 << 20
+    pending_bytes: int = 256 << 20
+    image_pixels: int = 16_000_000
+    batch_size: int = 32
+    pending_images: int = 256
+    read_seconds: float = 30.0
+
+    def __post_init__(self):
+        for name, value in dataclasses.asdict(self).items():
+            if not value > 0:
+                raise ValueError(f"Expected {name} to be positive, received {value}")

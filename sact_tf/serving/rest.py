@@ -1,0 +1,118 @@
+"""Serves an export over HTTP, with TensorFlow Serving's REST interface and a page to try it.
+
+    python -m sact_tf.serving.rest --export_dir=export/digits --port=8501
+
+The newest version in the folder is served. Listens on this machine alone unless --host says
+otherwise; it knows neither passwords nor TLS, so what faces a network belongs behind a proxy.
+"""
+
+import signal
+import socket
+import sys
+
+import tensorflow as tf
+import uvicorn
+from absl import app, flags
+
+from sact_tf import paths
+from sact_tf.errors import UserError
+from sact_tf.serving.app import ModelServer
+from sact_tf.serving.limits import Limits
+from sact_tf.serving.servable import Servable, find_version
+
+_EXPORT_DIR = flags.DEFINE_string(
+    "export_dir", None, "folder of versions, as train.export made them", required=True
+)
+_MODEL_NAME = flags.DEFINE_string(
+    "model_name", None, "what clients call the model; by default the folder's name"
+)
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "address to listen on; 0.0.0.0 for all")
+_PORT = flags.DEFINE_integer(
+    "port", 8501, "port to listen on; 0 takes a free one", lower_bound=0, upper_bound=65535
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "images computed at once", lower_bound=1)
+_BATCH_WAIT = flags.DEFINE_float(
+    "batch_wait_ms", 0.0, "how long a batch waits to become full", lower_bound=0.0
+)
+_PENDING = flags.DEFINE_integer(
+    "pending_images", 256, "images that may wait; beyond it clients get status 503", lower_bound=1
+)
+_REQUEST_MB = flags.DEFINE_integer("request_mb", 32, "largest request, in MiB", lower_bound=1)
+_MEGAPIXELS = flags.DEFINE_float(
+    "image_megapixels", 16.0, "largest image, and all images of a request", lower_bound=0.01
+)
+_SHUTDOWN_SECONDS = flags.DEFINE_integer(
+    "shutdown_seconds", 30, "how long requests under way may take after SIGTERM", lower_bound=1
+)
+
+_USER_ERROR_CODE = 2
+
+
+def main(_):
+    paths.enter_working_directory()
+    folder = find_version(_EXPORT_DIR.value)
+    name = _MODEL_NAME.value or folder.absolute().parent.name
+    limits = Limits(
+        request_bytes=_REQUEST_MB.value << 20,
+        pending_bytes=max(256, 2 * _REQUEST_MB.value) << 20,
+        image_pixels=int(_MEGAPIXELS.value * 1e6),
+        batch_size=_BATCH_SIZE.value,
+        pending_images=max(_PENDING.value, _BATCH_SIZE.value),
+    )
+    listening = _listen(_HOST.value, _PORT.value)
+    servable = Servable(folder)
+    _warm_up(servable)
+    server = ModelServer(name, servable, limits, _BATCH_WAIT.value / 1000)
+    config = uvicorn.Config(
+        server.application(),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS.value,
+    )
+    # uvicorn ends by these and then raises them again, which would end the process by the signal.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    host, port = listening.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    print(f"{name}, version {servable.version}: http://{host}:{port}/v1/models/{name}", flush=True)
+    print(f"to try it: http://{host}:{port}/", flush=True)
+    uvicorn.Server(config).run(sockets=[listening])
+    print("ended: all requests are answered", flush=True)
+
+
+def _listen(host, port):
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(1024)
+    except OSError as error:
+        raise UserError(f"--host={host} --port={port}: cannot listen: {error}") from None
+    return listening
+
+
+def _warm_up(servable):
+    """Runs every signature of images once; the first run of a graph is slow."""
+    image = tf.io.encode_png(tf.zeros([32, 32, 3], tf.uint8)).numpy()
+    for name, specs in servable.inputs.items():
+        if list(specs) == ["image_bytes"]:
+            servable.run(name, {"image_bytes": [image]})
+
+
+def run() -> None:
+    """Runs the program; a `UserError` ends it with one line and code 2."""
+
+    def guarded(argv):
+        try:
+            main(argv)
+        except UserError as error:
+            print("error: " + " ".join(str(error).split()), file=sys.stderr)
+            sys.exit(_USER_ERROR_CODE)
+
+    app.run(guarded)
+
+
+if __name__ == "__main__":
+    run()
