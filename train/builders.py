@@ -40,13 +40,18 @@ def build_data(config: configs.DataConfig):
     return ImageFolder(**folder, **common)
 
 
-def build_backbone(config: configs.ModelConfig, weight_decay: float):
+def build_backbone(config: configs.ModelConfig, weight_decay: float, **options):
     """Builds the backbone with fresh weights.
+
+    Args:
+        config: the section `model`.
+        weight_decay: times half the sum of squares.
+        **options: more arguments of `ResNetBackbone`, such as `training_options` gives.
 
     Raises:
         UserError: the core refuses a combination of arguments.
     """
-    options = {
+    options |= {
         "base_channels": config.base_channels,
         "tile_size": config.tile_size,
         "execution": config.execution,
@@ -68,11 +73,22 @@ def build_backbone(config: configs.ModelConfig, weight_decay: float):
         raise UserError(f"model: {error}") from error
 
 
+def training_options(config) -> dict:
+    """Arguments of `ResNetBackbone` that `train` and `runtime` of any training config decide."""
+    runtime = config.runtime
+    return {
+        "dtype": config.train.precision,
+        "synchronized_batch_norm": (
+            runtime.synchronized_batch_norm and runtime.strategy != "one_device"
+        ),
+    }
+
+
 def build_model(config: configs.ClassificationConfig, data):
     """Builds the classifier for the classes of `data`, with fresh weights from the seed."""
     keras.utils.set_random_seed(config.train.seed)
     return sact_tf.models.ImageClassifier(
-        build_backbone(config.model, config.train.weight_decay),
+        build_backbone(config.model, config.train.weight_decay, **training_options(config)),
         num_classes=data.num_classes,
         class_names=data.class_names,
         preprocessing=data.preprocessing,

@@ -1,10 +1,15 @@
 """Checkpoints of a training run."""
 
 import pathlib
+import re
+import shutil
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from sact_tf.errors import UserError
+
+_INDEX = re.compile(r"ckpt-(\d+)\.(?:index|data-.*)")
 
 
 def tracked_variables(owner) -> dict[str, tf.Variable]:
@@ -20,69 +25,134 @@ def tracked_variables(owner) -> dict[str, tf.Variable]:
     return by_path
 
 
+def restore_weights(prefix: str, model, weight_average=None) -> None:
+    """Restores a model from the checkpoint of a training run, as it would be evaluated there.
+
+    Args:
+        prefix: of the checkpoint.
+        model: of the same architecture.
+        weight_average: the section `train.weight_average` of the run's config.
+
+    Raises:
+        OpError, AssertionError, IndexError, ValueError: it is damaged, or of another model.
+    """
+    variables = tracked_variables(model)
+    parts = [{"model": variables}]
+    if weight_average is not None:
+        if weight_average.moving_statistics == "latest":
+            variables = {weight.path: weight.value for weight in model.trainable_variables}
+        parts.append({"average": variables})
+    for part in parts:
+        status = tf.train.Checkpoint(**part).restore(prefix)
+        status.assert_existing_objects_matched().expect_partial()
+
+
 class TrainingCheckpoints:
     """Everything a run needs to go on as if it had never stopped.
 
     Args:
         directory: where they are kept.
-        model: its weights and moving statistics.
-        optimizer: built.
         step: int64 variable, steps done.
-        train_seconds: float64 variable, time spent on them.
-        controller: `tf.Module` with a state of its own, or None.
         keep: how many of the latest to keep.
+        writes: whether this process is the one that writes.
+        say: takes a line for people.
+        **parts: what else is kept: dicts of variables and `tf.Module`s; None is left out.
     """
 
     def __init__(
-        self, directory: pathlib.Path, *, model, optimizer, step, train_seconds, controller, keep
+        self,
+        directory: pathlib.Path,
+        *,
+        step: tf.Variable,
+        keep: int,
+        writes: bool = True,
+        say: Callable[[str], None] = print,
+        **parts,
     ):
+        self._directory = directory
         self._step = step
-        self._checkpoint = tf.train.Checkpoint(
-            model=tracked_variables(model),
-            optimizer=tracked_variables(optimizer),
-            step=step,
-            train_seconds=train_seconds,
-            **({} if controller is None else {"controller": controller}),
-        )
+        self._writes = writes
+        self._say = say
+        kept = {name: part for name, part in parts.items() if part is not None}
+        self._checkpoint = tf.train.Checkpoint(step=step, **kept)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), max_to_keep=keep
         )
+        self._latest: str | None = None
 
     @property
     def latest(self) -> str | None:
-        """Prefix of the newest checkpoint, or None."""
-        return self._manager.latest_checkpoint
+        """Prefix of the newest checkpoint that was restored or saved, or None."""
+        return self._latest
 
     def restore(self) -> str | None:
-        """Restores the newest checkpoint.
+        """Restores the newest checkpoint that is whole.
 
         Returns:
-            Its prefix, or None if there is none.
+            Its prefix, or None if there is none at all.
 
         Raises:
-            UserError: it is damaged, or does not belong to this model.
+            UserError: none of them is whole, or one does not belong to this model.
         """
-        if self.latest is None:
-            return None
-        try:
-            status = self._checkpoint.restore(self.latest)
-            status.assert_existing_objects_matched()
-        # TensorFlow says IndexError for a file that ends too early.
-        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"checkpoint {self.latest} cannot be restored: {reason}") from None
-        return self.latest
+        found = found_checkpoints(self._directory)
+        for prefix in found:
+            try:
+                self._checkpoint.restore(prefix).assert_existing_objects_matched()
+            except (AssertionError, ValueError) as error:
+                raise UserError(
+                    f"checkpoint {prefix} is not of this model: {_in_short(error)}"
+                ) from None
+            # TensorFlow says IndexError for a file that ends too early.
+            except (tf.errors.OpError, IndexError) as error:
+                self._say(
+                    f"warning: checkpoint {prefix} is damaged and is not used: {_in_short(error)}"
+                )
+            else:
+                self._latest = prefix
+                return prefix
+        if found:
+            raise UserError(
+                f"none of the checkpoints in {self._directory} can be restored; the newest is "
+                f"{found[0]}"
+            )
+        return None
 
     def save(self) -> str:
         """Writes a checkpoint of the current step, named after it, and deletes the oldest.
 
+        Returns:
+            Its prefix.
+
         Raises:
             UserError: the disk refuses; the earlier checkpoints are intact.
         """
+        number = int(self._step.numpy())
+        if not self._writes:
+            self._latest = str(self._directory / f"ckpt-{number}")
+            return self._latest
         try:
-            return self._manager.save(checkpoint_number=int(self._step))
+            self._latest = self._manager.save(checkpoint_number=number)
         except (tf.errors.OpError, OSError) as error:
+            # What was written of it would take the room that another try needs.
+            for path in self._directory.glob(f"ckpt-{number}_temp*"):
+                shutil.rmtree(path, ignore_errors=True)
             raise UserError(
-                f"checkpoint of step {int(self._step)} cannot be written: "
-                f"{' '.join(str(error).split())[:200]}; the last one is {self.latest}"
+                f"checkpoint of step {number} cannot be written: {_in_short(error)}; "
+                f"the last one is {self.latest}"
             ) from None
+        return self._latest
+
+
+def found_checkpoints(directory: pathlib.Path) -> list[str]:
+    """Prefixes of the checkpoints in a directory, newest first, damaged ones too.
+
+    By the files themselves: TensorFlow's list of them, the file `checkpoint`, may be lost as well.
+    """
+    paths = directory.iterdir() if directory.is_dir() else ()
+    matches = [match for path in paths if (match := _INDEX.fullmatch(path.name))]
+    steps = sorted({int(match[1]) for match in matches}, reverse=True)
+    return [str(directory / f"ckpt-{step}") for step in steps]
+
+
+def _in_short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

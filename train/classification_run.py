@@ -88,6 +88,6 @@ class ClassificationRun(TrainingRun):
         )
 
     def _ponder_weight(self) -> float | None:
-        if self.controller is not None:
-            return float(self.controller.ponder_weight)
+        if self.state.controller is not None:
+            return float(self.state.controller.ponder_weight)
         return self.config.model.ponder_weight

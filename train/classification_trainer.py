@@ -10,16 +10,16 @@ class ClassificationTrainer(Trainer):
     """Minimizes cross entropy + ponder loss + weight decay.
 
     Args:
-        model: an `ImageClassifier`.
         image_size: (height, width) of the images in pixels.
         label_smoothing: share of the target spread evenly over the classes.
-        **kwargs: see `Trainer`; the batches have `image` and `label`.
+        **kwargs: see `Trainer`; the model is an `ImageClassifier`, the batches have `image` and
+            `label`.
     """
 
-    def __init__(self, *, model, image_size, label_smoothing: float = 0.0, **kwargs):
-        super().__init__(model=model, **kwargs)
+    def __init__(self, *, image_size, label_smoothing: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
         self._label_smoothing = label_smoothing
-        self._plain_flops = model.plain_flops(*image_size)
+        self._plain_flops = self.model.plain_flops(*image_size)
 
     def losses(self, batch):
         outputs = self.model.forward(batch["image"], training=True)

@@ -2,6 +2,7 @@
 
 from train import configs
 from train.config_loading import ConfigError
+from train.runtime_checks import check_runtime
 
 _BLOCKS = {"imagenet": 4, "cifar": 3}
 _BASE_CHANNELS = {"imagenet": 64, "cifar": 16}
@@ -14,10 +15,11 @@ def resolve(config: configs.ClassificationConfig) -> None:
     Raises:
         ConfigError: a combination is impossible; names the key, what is allowed and what came.
     """
-    _resolve_network(config.model)
-    _resolve_halting(config.model)
+    resolve_network(config.model)
+    resolve_halting(config.model)
     _resolve_data(config.data)
-    _check_learning_rate(config.train)
+    check_learning_rate(config.train)
+    check_runtime(config)
     if config.train.flops_budget is not None and config.model.halting is None:
         raise ConfigError(
             "train.flops_budget",
@@ -31,23 +33,33 @@ def num_blocks(model: configs.ModelConfig) -> int:
     return len(model.units) if model.units else _BLOCKS[model.network]
 
 
-def _resolve_network(model: configs.ModelConfig) -> None:
+def resolve_network(model: configs.ModelConfig, any_blocks: bool = False) -> None:
+    """Checks and completes what describes the units.
+
+    Args:
+        model: changed in place.
+        any_blocks: whether `units` may have another number of blocks than classifiers have.
+
+    Raises:
+        ConfigError: as `resolve`.
+    """
     if model.network == "imagenet":
-        _forbid(model, "model", ["units_per_block"], "with network: imagenet (give depth or units)")
+        forbid(model, "model", ["units_per_block"], "with network: imagenet (give depth or units)")
         if (model.depth is None) == (model.units is None):
             raise ConfigError(
                 "model.depth",
                 "network: imagenet takes exactly one of depth and units, "
                 f"received depth={model.depth} and units={model.units}",
             )
-        if model.units is not None and len(model.units) != _BLOCKS["imagenet"]:
+        wrong_number = model.units is not None and len(model.units) != _BLOCKS["imagenet"]
+        if wrong_number and not any_blocks:
             raise ConfigError(
                 "model.units",
                 f"expected one number of units per block ({_BLOCKS['imagenet']}), "
                 f"received {model.units}",
             )
     else:
-        _forbid(model, "model", ["depth", "units"], "with network: cifar (give units_per_block)")
+        forbid(model, "model", ["depth", "units"], "with network: cifar (give units_per_block)")
         if model.units_per_block is None:
             raise ConfigError("model.units_per_block", "network: cifar needs it, received null")
         units = model.units_per_block
@@ -60,7 +72,8 @@ def _resolve_network(model: configs.ModelConfig) -> None:
         model.base_channels = _BASE_CHANNELS[model.network]
 
 
-def _resolve_halting(model: configs.ModelConfig) -> None:
+def resolve_halting(model: configs.ModelConfig) -> None:
+    """Checks and completes what describes the halting, likewise."""
     if isinstance(model.tile_size, list) and len(model.tile_size) != num_blocks(model):
         raise ConfigError(
             "model.tile_size",
@@ -89,7 +102,7 @@ def _resolve_halting(model: configs.ModelConfig) -> None:
             f"received {model.statistics}",
         )
     if model.halting is None:
-        _forbid(model, "model", list(_HALTING_DEFAULTS), "with halting: null")
+        forbid(model, "model", list(_HALTING_DEFAULTS), "with halting: null")
         return
     for key, value in _HALTING_DEFAULTS.items():
         if getattr(model, key) is None:
@@ -98,9 +111,9 @@ def _resolve_halting(model: configs.ModelConfig) -> None:
 
 def _resolve_data(data: configs.DataConfig) -> None:
     others = {"cluttered_digits", "tfds", "image_folder"} - {data.source}
-    _forbid(data, "data", sorted(others), f"with source: {data.source}")
+    forbid(data, "data", sorted(others), f"with source: {data.source}")
     if data.source == "cluttered_digits":
-        _forbid(data, "data", ["preprocessing"], "with source: cluttered_digits (it has its own)")
+        forbid(data, "data", ["preprocessing"], "with source: cluttered_digits (it has its own)")
         if data.skip_corrupt:
             raise ConfigError(
                 "data.skip_corrupt", "source: cluttered_digits has no files; expected false"
@@ -142,7 +155,12 @@ def _check_canvas(digits: configs.ClutteredDigitsConfig) -> None:
             )
 
 
-def _check_learning_rate(train: configs.TrainConfig) -> None:
+def check_learning_rate(train: configs.TrainConfig) -> None:
+    """Checks the schedule.
+
+    Raises:
+        ConfigError: as `resolve`.
+    """
     rate = train.learning_rate
     section = "train.learning_rate"
     if rate.warmup_steps >= train.steps:
@@ -151,11 +169,11 @@ def _check_learning_rate(train: configs.TrainConfig) -> None:
             f"expected less than train.steps ({train.steps}), received {rate.warmup_steps}",
         )
     if rate.schedule != "piecewise_constant":
-        _forbid(rate, section, ["boundaries", "values"], f"with schedule: {rate.schedule}")
+        forbid(rate, section, ["boundaries", "values"], f"with schedule: {rate.schedule}")
         if rate.initial is None:
             raise ConfigError(f"{section}.initial", f"schedule: {rate.schedule} needs it")
         return
-    _forbid(rate, section, ["initial"], "with schedule: piecewise_constant (give values)")
+    forbid(rate, section, ["initial"], "with schedule: piecewise_constant (give values)")
     if rate.boundaries is None or rate.values is None:
         missing = "boundaries" if rate.boundaries is None else "values"
         raise ConfigError(f"{section}.{missing}", "schedule: piecewise_constant needs it")
@@ -173,7 +191,8 @@ def _check_learning_rate(train: configs.TrainConfig) -> None:
         )
 
 
-def _forbid(section, prefix: str, keys: list[str], when: str) -> None:
+def forbid(section, prefix: str, keys: list[str], when: str) -> None:
+    """Raises a `ConfigError` if one of the section's keys is given."""
     for key in keys:
         value = getattr(section, key)
         if value is not None:

@@ -32,7 +32,7 @@ class ModelConfig(base_config.Config):
         tile_size: side of the square tiles that share a halting score, in positions of the block's
             resolution; one number, or one per block. SACT only.
         execution: how the units run: `masked` computes everything and masks, `tiled` computes what
-            is active, `auto` takes the cheaper of the two for each unit.
+            is active, `auto` takes the cheaper of the two for each unit in inference.
         statistics: where training takes the batch statistics of the units after the first: the
             `full` map as the paper (what `masked` does unless told otherwise), or the `evaluated`
             positions only (all that `tiled` and `auto` know).
@@ -172,16 +172,36 @@ class LearningRateConfig(base_config.Config):
 
 
 @dataclasses.dataclass
+class WeightAverageConfig(base_config.Config):
+    """Exponential moving average of the weights: what is then evaluated and saved as the model.
+
+    Attributes:
+        decay: per step; less in the first steps (`train.weight_average`).
+        moving_statistics: of batch normalization: `averaged` as the weights, or the `latest`.
+    """
+
+    decay: OpenFraction = 0.9999
+    moving_statistics: Literal["averaged", "latest"] = "averaged"
+
+
+@dataclasses.dataclass
 class TrainConfig(base_config.Config):
     """Optimisation by SGD with momentum, and what is written how often (in steps).
 
     Attributes:
-        batch_size: images of one step.
+        batch_size: images of one step (one update of the weights), over all replicas.
+        gradient_accumulation: parts that the batch is computed in one after the other, to save
+            memory. Batch statistics are then those of a part. Each replica computes
+            `batch_size / (replicas * gradient_accumulation)` images at once.
         steps: steps of the whole run; a finished run given more steps goes on.
         learning_rate: schedule.
         momentum: without Nesterov.
         label_smoothing: share of the target that is spread evenly over the classes.
         weight_decay: times half the sum of squares of all convolution weights.
+        gradient_clip_norm: longer gradients (of all weights together) are shortened to this length.
+        weight_average: null for none.
+        precision: `mixed_bfloat16` computes in bfloat16 with weights in float32; halting scores,
+            statistics and losses stay at least float32.
         seed: of initial weights, order of examples and augmentation.
         warm_start: plain residual network to start from: a run directory, a `.keras` file or a
             checkpoint. All but the halting branches is taken over, and the head where the classes
@@ -195,11 +215,15 @@ class TrainConfig(base_config.Config):
     """
 
     batch_size: PositiveInt = 32
+    gradient_accumulation: PositiveInt = 1
     steps: PositiveInt = 1_000
     learning_rate: LearningRateConfig = dataclasses.field(default_factory=LearningRateConfig)
     momentum: Fraction = 0.9
     label_smoothing: Fraction = 0.0
     weight_decay: NonNegativeFloat = 1e-4
+    gradient_clip_norm: PositiveFloat | None = None
+    weight_average: WeightAverageConfig | None = None
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: NonNegativeInt = 0
     warm_start: str | None = None
     flops_budget: PositiveFloat | None = None
@@ -226,15 +250,25 @@ class EvaluationConfig(base_config.Config):
 
 @dataclasses.dataclass
 class RuntimeConfig(base_config.Config):
-    """How the run is executed.
+    """Where and how the run is executed. A run may go on with another runtime.
 
     Attributes:
-        strategy: devices to train on.
+        strategy: `one_device`; `mirrored`: the devices of this machine; `multi_worker_mirrored`:
+            the devices of several machines, each with the environment variable `TF_CONFIG`; `tpu`.
+        replicas: `mirrored` only: number of devices. All GPUs unless given; where there is none,
+            logical CPU devices.
+        tpu: `tpu` only: name or address of the TPU, `local` on a TPU VM.
+        synchronized_batch_norm: whether batch statistics are those of all replicas together, so
+            that the result does not depend on their number. If not, each replica normalizes by its
+            own, and the moving statistics are the mean of the replicas'.
         deterministic: run-to-run equality bit for bit on the same machine, also across a stop and a
             restart; slower.
     """
 
-    strategy: Literal["one_device"] = "one_device"
+    strategy: Literal["one_device", "mirrored", "multi_worker_mirrored", "tpu"] = "one_device"
+    replicas: PositiveInt | None = None
+    tpu: str | None = None
+    synchronized_batch_norm: bool = True
     deterministic: bool = False
 
 

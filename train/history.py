@@ -14,17 +14,20 @@ class History:
         path: the file.
         last_step: step that the run goes on from; what was written after it is dropped. None for
             an evaluation, which drops nothing.
+        writes: whether this process is the one that writes.
     """
 
-    def __init__(self, path: pathlib.Path, last_step: int | None):
+    def __init__(self, path: pathlib.Path, last_step: int | None, writes: bool = True):
         self._path = path
+        self._writes = writes
         records = read_history(path)
         self._written = {(record["kind"], record["step"]) for record in records}
         if last_step is None:
             return
         kept = [record for record in records if record["step"] <= last_step]
         self._written = {(record["kind"], record["step"]) for record in kept}
-        atomic_write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+        if writes:
+            atomic_write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
     def has(self, kind: str, step: int) -> bool:
         """Whether there is a record of this kind and step."""
@@ -33,6 +36,8 @@ class History:
     def append(self, kind: str, step: int, values: dict[str, Any]) -> None:
         """Adds one record; `kind` is `train` or `validation`."""
         self._written.add((kind, step))
+        if not self._writes:
+            return
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
 

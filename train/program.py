@@ -1,5 +1,7 @@
 """What every program of this directory does around its `main`."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -9,18 +11,22 @@ from sact_tf import paths
 from sact_tf.errors import UserError
 from train import exit_codes
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class Failure(Exception):
     """Ends a program with a line on stderr and an exit code of its own.
 
     Args:
-        message: without the `error: ` before it.
+        message: the line, without what stands before it.
         exit_code: of `train.exit_codes`.
+        label: stands before it.
     """
 
-    def __init__(self, message: str, exit_code: int):
+    def __init__(self, message: str, exit_code: int, label: str = "error"):
         super().__init__(message)
         self.exit_code = exit_code
+        self.label = label
 
 
 def run(main: Callable[[Sequence[str]], None], positional: bool = False) -> None:
@@ -59,7 +65,7 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
         print("interrupted", file=sys.stderr)
         sys.exit(exit_codes.INTERRUPTED)
     except Failure as failure:
-        _exit_with(str(failure), failure.exit_code)
+        _exit_with(str(failure), failure.exit_code, failure.label)
     except Exception as error:
         user_error = _user_error(error)
         if user_error is None:
@@ -70,13 +76,18 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
 def _user_error(error: Exception) -> UserError | None:
     if isinstance(error, UserError):
         return error
-    if type(error).__module__.startswith("tensorflow."):
+    of_tensorflow = type(error).__module__.startswith("tensorflow.")
+    if isinstance(error, OSError) and error.errno in _NO_ROOM or (
+        of_tensorflow and any(os.strerror(number) in str(error) for number in _NO_ROOM)
+    ):
+        return UserError(f"the disk refuses to take more: {str(error):.300}")
+    if of_tensorflow:
         from sact_tf.data.errors import unwrap  # not before TensorFlow is there anyway
 
         return unwrap(error)
     return None
 
 
-def _exit_with(message: str, exit_code: int = exit_codes.USER_ERROR) -> None:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+def _exit_with(message: str, exit_code: int = exit_codes.USER_ERROR, label: str = "error") -> None:
+    print(f"{label}: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(exit_code)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from absl import flags, logging
@@ -15,50 +14,50 @@ class Progress:
 
     Args:
         total_steps: steps of the run.
-        step: step that it goes on from.
         shown: names of the values to show, in this order, where there are such values.
+        speaks: False for a process that leaves it to another one to say all this.
     """
 
-    def __init__(self, total_steps: int, step: int, shown: Sequence[str]):
+    def __init__(self, total_steps: int, shown: Sequence[str], speaks: bool = True):
         self._total = total_steps
         self._shown = shown
-        self._last_step, self._last_time = step, time.monotonic()
+        self._last_step = 0
         # orbit's controller prints every result to stdout as a dict; `orbit_silenced` turns that
         # off, so everything meant for people goes to the stream that stdout was at first.
-        self._out = sys.stdout
+        self._out = sys.stdout if speaks else None
         self._bar = None
-        if self._out.isatty():
-            self._bar = tqdm(total=total_steps, initial=step, unit="step", file=self._out)
 
-    def pause(self, seconds: float) -> None:
-        """Says that the last `seconds` were not spent on training steps."""
-        self._last_time += seconds
+    def begin(self, step: int) -> None:
+        """Training goes on after this step."""
+        self._last_step = step
+        if self._out is not None and self._out.isatty():
+            self._bar = tqdm(total=self._total, initial=step, unit="step", file=self._out)
 
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Shows the means of the last interval.
 
         Args:
             step: steps done.
-            values: by name.
+            values: by name, `steps_per_second` and `examples_per_second` among them.
         """
         shown = "  ".join(f"{name} {values[name]:.4g}" for name in self._shown if name in values)
-        now = time.monotonic()
+        rate, examples = values["steps_per_second"], values["examples_per_second"]
         if self._bar is not None:
-            self._bar.set_postfix_str(shown, refresh=False)
+            self._bar.set_postfix_str(f"{shown}  {examples:.4g} examples/s", refresh=False)
             self._bar.update(step - self._last_step)
         else:
-            rate = (step - self._last_step) / max(now - self._last_time, 1e-9)
             self.say(
                 f"step {step:>{len(str(self._total))}}/{self._total}  {shown}  "
-                f"{rate:.2f} steps/s  ETA {_clock((self._total - step) / max(rate, 1e-9))}"
+                f"{rate:.2f} steps/s  {examples:.4g} examples/s  "
+                f"ETA {_clock((self._total - step) / max(rate, 1e-9))}"
             )
-        self._last_step, self._last_time = step, now
+        self._last_step = step
 
     def say(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
         if self._bar is not None:
             self._bar.write(text, file=self._out)
-        else:
+        elif self._out is not None:
             print(text, file=self._out, flush=True)
 
     def close(self) -> None:

@@ -36,6 +36,7 @@ class RunDirectory:
             raise UserError(f"--model_dir: {path} is a file, expected a directory")
         self.config = self.path / "config.yaml"
         self.checkpoints = self.path / "checkpoints"
+        self.lock = self.path / "lock"
         self.events = self.path / "events"
         self.history = self.path / "history.jsonl"
         self.metrics = self.path / "metrics.json"

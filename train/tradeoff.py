@@ -55,7 +55,9 @@ def main(_):
         try:
             results = experiment.perform(run)
         except program.Failure as failure:
-            raise program.Failure(f"{run.name}: {failure}", failure.exit_code) from None
+            raise program.Failure(
+                f"{run.name}: {failure}", failure.exit_code, failure.label
+            ) from None
         rows += results
         for row in results:
             print(

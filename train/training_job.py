@@ -7,9 +7,9 @@ import keras
 
 from train import configs
 from train.classification_run import ClassificationRun
+from train.perform import perform
 from train.progress import quiet_logging
 from train.run_directory import RunDirectory
-from train.training_run import perform
 
 
 def train_and_evaluate(

@@ -6,9 +6,10 @@ from typing import Any
 from absl import flags
 from official.modeling.hyperparams import base_config
 
+from train.perform import perform
 from train.progress import quiet_logging
 from train.run_directory import RunDirectory
-from train.training_run import TrainingRun, perform
+from train.training_run import TrainingRun
 
 _CONFIG = flags.DEFINE_string(
     "config", None, "YAML file (see configs/); default: the config of the run in --model_dir"
@@ -46,6 +47,6 @@ def main(
     config = directory.read_config(config_class, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve)
     run = run_class(config, directory, trains=_MODE.value != "eval")
     metrics = perform(run, _MODE.value)
-    if metrics is not None:
+    if metrics is not None and run.is_chief:
         print("\n".join(summary(metrics)))
         print(f"metrics: {directory.metrics}\nreport:  {directory.report}")

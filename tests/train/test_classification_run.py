@@ -141,10 +141,32 @@ def test_a_finished_run_with_more_steps_goes_on(prepare, tmp_path, capsys):
     steps = [json.loads(line)["step"] for line in run.directory.history.open()]
     assert steps == [2, 4] and running.read_metrics(run.directory.path)["steps"] == 4
 
-    (data,) = run.directory.checkpoints.glob("ckpt-4.data*")
-    data.write_bytes(data.read_bytes()[:-1000])
-    with pytest.raises(UserError, match="ckpt-4 cannot be restored"):
-        prepare(warm_start, "train.steps=6")
+
+@pytest.mark.parametrize("damage", ["truncated", "no index", "no list"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(prepare, capsys, damage):
+    first = prepare("train.checkpoint_every=1")
+    first.train(evaluates=False)
+    checkpoints = first.directory.checkpoints
+    if damage == "truncated":
+        (data,) = checkpoints.glob("ckpt-2.data*")
+        data.write_bytes(data.read_bytes()[:-1000])
+    elif damage == "no index":
+        (checkpoints / "ckpt-2.index").unlink()
+    else:
+        (checkpoints / "checkpoint").unlink()
+    run = prepare("train.checkpoint_every=1")
+    whole = 2 if damage == "no list" else 1
+    out = capsys.readouterr().out
+    assert run.step == whole and f"restored {checkpoints}/ckpt-{whole}" in out
+    assert ("warning: checkpoint" in out and "ckpt-2 is damaged" in out) == (whole == 1)
+    if damage == "truncated":
+        run.train(evaluates=False)
+        for ours, before in zip(run.model.weights, first.model.weights, strict=True):
+            np.testing.assert_allclose(ours.numpy(), before.numpy(), atol=1e-6)
+        for data in checkpoints.glob("ckpt-*.data*"):
+            data.write_bytes(b"")
+        with pytest.raises(UserError, match="none of the checkpoints .* newest is .*ckpt-2"):
+            prepare()
 
 
 def _plain_classifier(num_classes):

@@ -12,32 +12,15 @@ import pytest
 import tensorflow as tf
 
 from tests.train import running
+from tests.train.comparing import assert_same_bits, checkpoint_values, weights_of
 from train.model_loading import load_classifier
-
-
-def _weights(run_directory):
-    model = load_classifier(run_directory)
-    return {weight.path: weight.numpy() for weight in model.weights}
-
-
-def _checkpoint(run_directory, step):
-    reader = tf.train.load_checkpoint(str(run_directory / "checkpoints" / f"ckpt-{step}"))
-    keys = [key for key in reader.get_variable_to_shape_map() if "CHECKPOINTABLE" not in key]
-    # Wall time is the one thing that may differ.
-    return {key: reader.get_tensor(key) for key in keys if "train_seconds" not in key}
-
-
-def _assert_same_bits(left, right):
-    assert left.keys() == right.keys()
-    for key in left:
-        np.testing.assert_array_equal(left[key], right[key], err_msg=key)
 
 
 def test_run_leaves_everything_behind(finished_run):
     names = {path.name for path in finished_run.iterdir()}
     assert names == {
-        "checkpoints", "config.yaml", "events", "history.jsonl", "metrics.json", "model.keras",
-        "pictures", "report.html", "stdout.txt",
+        "checkpoints", "config.yaml", "events", "history.jsonl", "lock", "metrics.json",
+        "model.keras", "pictures", "report.html", "stdout.txt",
     }  # fmt: skip
     kept = {path.stem for path in (finished_run / "checkpoints").glob("*.index")}
     assert kept == {"ckpt-8", "ckpt-12"}
@@ -136,17 +119,17 @@ def test_killed_run_goes_on_to_the_same_weights_bit_for_bit(finished_run, tmp_pa
     result = running.run("imagenet", *arguments)
     assert result.returncode == 0, result.stderr
     assert re.search(r"^restored .*ckpt-(4|8)$", result.stdout, re.MULTILINE)
-    _assert_same_bits(_weights(run_directory), _weights(finished_run))
-    _assert_same_bits(_checkpoint(run_directory, 12), _checkpoint(finished_run, 12))
+    assert_same_bits(weights_of(run_directory), weights_of(finished_run))
+    assert_same_bits(checkpoint_values(run_directory, 12), checkpoint_values(finished_run, 12))
     # Moving statistics and momentum are among what was compared.
-    keys = _checkpoint(run_directory, 12).keys()
+    keys = checkpoint_values(run_directory, 12).keys()
     assert any("moving_mean" in key for key in keys) and any("momentum" in key for key in keys)
     assert (run_directory / "history.jsonl").read_text() == (
         finished_run / "history.jsonl"
     ).read_text()
 
 
-def test_eval_mode_gives_the_same_metrics_from_the_checkpoint(finished_run, tmp_path):
+def test_eval_mode_gives_the_same_metrics_from_thecheckpoint_values(finished_run, tmp_path):
     copy = shutil.copytree(finished_run, tmp_path / "run")
     for name in ("metrics.json", "report.html", "model.keras"):
         (copy / name).unlink()
@@ -157,7 +140,7 @@ def test_eval_mode_gives_the_same_metrics_from_the_checkpoint(finished_run, tmp_
     assert (copy / "history.jsonl").read_text() == (finished_run / "history.jsonl").read_text()
 
 
-def test_divergence_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
+def test_divergence_stops_with_the_step_and_the_last_goodcheckpoint_values(tmp_path):
     config = running.write_config(tmp_path)
     schedule = (
         "{schedule: piecewise_constant, initial: null, boundaries: [5], values: [0.01, 1e38]}"
@@ -176,7 +159,7 @@ def test_divergence_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
     assert line.endswith("checkpoints/ckpt-4")
     assert [p.name for p in (tmp_path / "run/checkpoints").glob("*.index")] == ["ckpt-4.index"]
     assert not (tmp_path / "run/model.keras").exists()
-    saved = _checkpoint(tmp_path / "run", 4)
+    saved = checkpoint_values(tmp_path / "run", 4)
     assert all(np.isfinite(value).all() for value in saved.values())
 
 

@@ -27,6 +27,11 @@ def main(argv):
         print("done", flags.FLAGS.number, len(argv))
     elif job == "user_error":
         raise UserError("photo.jpg: not an image,\\n  expected JPEG or PNG")
+    elif job == "failure":
+        raise program.Failure("SIGTERM,\\n  and saved", 75, label="stopped")
+    elif job == "full disk":
+        import errno
+        raise OSError(errno.ENOSPC, "No space left on device", "metrics.json")
     elif job == "bug":
         raise ValueError("this is a bug")
     elif job == "sleep":
@@ -53,7 +58,8 @@ program.run(main)
 @pytest.fixture
 def command(tmp_path):
     # Only the files that matter here: with sact_tf/__init__.py each case would import TensorFlow.
-    for file in ("sact_tf/errors.py", "sact_tf/paths.py", "train/program.py"):
+    files = ("sact_tf/errors.py", "sact_tf/paths.py", "train/exit_codes.py", "train/program.py")
+    for file in files:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         shutil.copy(_ROOT / file, tmp_path / file)
     (tmp_path / "job.py").write_text(_PROGRAM)
@@ -91,6 +97,23 @@ def test_user_error_is_one_line_and_code_2(command):
     assert done.returncode == 2
     assert done.stderr == "error: photo.jpg: not an image, expected JPEG or PNG\n"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("job", "code", "line"),
+    [
+        ("failure", 75, "stopped: SIGTERM, and saved\n"),
+        (
+            "full disk",
+            2,
+            "error: the disk refuses to take more: [Errno 28] No space left on device: "
+            "'metrics.json'\n",
+        ),
+    ],
+)
+def test_failures_have_codes_of_their_own(command, job, code, line):
+    done = _run(command, f"--job={job}")
+    assert (done.returncode, done.stderr) == (code, line)
 
 
 def test_user_error_inside_an_input_pipeline(whole_command):

@@ -1,0 +1,105 @@
+"""Does training wait for its data? The input alone, the training step alone, and both together.
+
+    python -m benchmarks.input_pipeline --config=configs/quickstart.yaml --steps=50 --json=out.json
+
+`input`: batches drawn as fast as they come. `step`: training steps on one batch that stands in
+memory. `training`: both, as the training program has it, with the share of the time in which the
+step waited for the next batch. Where `input` is not well above `step`, training waits.
+"""
+
+import json
+import tempfile
+import time
+
+from absl import flags
+
+from benchmarks import measure
+from sact_tf.files import atomic_write_text
+from train import config_loading, program
+from train.progress import quiet_logging
+from train.run_directory import RunDirectory
+
+_CONFIG = flags.DEFINE_string("config", None, "Of a training run.", required=True)
+_PARAMS_OVERRIDE = flags.DEFINE_multi_string("params_override", [], "Changes to the config.")
+_PROGRAM = flags.DEFINE_enum("program", "imagenet", ["imagenet", "coco"], "What the config is of.")
+_STEPS = flags.DEFINE_integer("steps", 50, "Steps that count.", lower_bound=2)
+_JSON = flags.DEFINE_string("json", None, "Where to write the results.")
+
+_WARM_UP = 3
+
+
+def main(argv):
+    del argv
+    quiet_logging()
+    config_class, resolve, run_class = _parts(_PROGRAM.value)
+    config = config_loading.load_config(
+        config_class, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        run = run_class(config, RunDirectory(directory), trains=True)
+        examples = config.train.batch_size
+        rows = {
+            "input": {"examples_per_second": examples * _input_rate(run)},
+            "step": _training(run, _one_batch(run)),
+            "training": _training(run, run.batches()),
+        }
+    for name, row in rows.items():
+        wait = row.get("input_wait_share")
+        shown = "" if wait is None or name == "step" else f"   waits {wait:.1%} of the time"
+        print(f"{name:10} {row['examples_per_second']:10.1f} examples/s{shown}")
+    if _JSON.value:
+        result = {
+            "machine": measure.machine(),
+            "versions": measure.versions(),
+            "config": _CONFIG.value,
+            "batch_size": examples,
+            "rows": [{"case": name, **row} for name, row in rows.items()],
+        }
+        atomic_write_text(_JSON.value, json.dumps(result, indent=2) + "\n")
+
+
+def _parts(name):
+    if name == "coco":
+        from train import detection_checks, detection_configs
+        from train.detection_run import DetectionRun
+
+        return detection_configs.DetectionConfig, detection_checks.resolve, DetectionRun
+    from train import config_checks, configs
+    from train.classification_run import ClassificationRun
+
+    return configs.ClassificationConfig, config_checks.resolve, ClassificationRun
+
+
+def _input_rate(run):
+    """Steps' worth of batches per second."""
+    parts = run.config.train.gradient_accumulation
+    iterator = iter(run.batches())
+    for _ in range(_WARM_UP * parts):
+        next(iterator)
+    start = time.perf_counter()
+    for _ in range(_STEPS.value * parts):
+        next(iterator)
+    return _STEPS.value / (time.perf_counter() - start)
+
+
+def _one_batch(run):
+    batch = next(iter(run.batches()))
+    while True:
+        yield batch
+
+
+def _training(run, batches):
+    with run.strategy.scope():
+        trainer = run.build_trainer(
+            state=run.state,
+            batches=batches,
+            accumulation=run.config.train.gradient_accumulation,
+            clip_norm=run.config.train.gradient_clip_norm,
+        )
+    trainer.train(_WARM_UP)
+    values = trainer.train(_STEPS.value)
+    return {key: values[key] for key in ("examples_per_second", "input_wait_share")}
+
+
+if __name__ == "__main__":
+    program.run(main)
