@@ -3,19 +3,17 @@
 import keras
 import tensorflow as tf
 
-from sact_tf.detection import anchors as anchor_ops
-from sact_tf.detection import losses as loss_ops
 from sact_tf.detection.box_head import BoxHead
 from sact_tf.detection.detections import detect
 from sact_tf.detection.detector_options import checked_feature_block
+from sact_tf.detection.ground_truth_training import GroundTruthTraining
 from sact_tf.detection.matching import prepare_ground_truth
 from sact_tf.detection.region_proposal import RegionProposalNetwork
-from sact_tf.detection.regions import crop_regions, propose_regions
 from sact_tf.detection.sampling import image_keys
-from sact_tf.detection.targets import anchor_targets, sample_regions
+from sact_tf.detection.stage_losses import classifier_losses, proposal_losses
+from sact_tf.detection.stages import classify, look
 from sact_tf.detection.warm_start import warm_start_detector
 from sact_tf.models.walk import weight_decay_loss
-from sact_tf.ops.positions import subsample
 
 LOSS_PARTS = ("rpn_score", "rpn_box", "class", "box", "ponder_loss", "weight_decay")
 PREDICTIONS = (
@@ -29,7 +27,7 @@ PREDICTIONS = (
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
-class FasterRCNN(keras.Model):
+class FasterRCNN(GroundTruthTraining, keras.Model):
     """Faster R-CNN: feature extractor, Region Proposal Network, box classifier.
 
     The backbone's blocks up to `feature_block` extract features, once for an image. The block after
@@ -102,7 +100,7 @@ class FasterRCNN(keras.Model):
         super().__init__(
             name=name, trainable=trainable, dtype=backbone.dtype_policy, autocast=False
         )
-        self._options = {
+        self.options = {
             "num_classes": num_classes,
             "class_names": None if class_names is None else list(class_names),
             "preprocessing": preprocessing,
@@ -123,9 +121,9 @@ class FasterRCNN(keras.Model):
             "detection_iou": detection_iou,
             "freeze_batch_norm": freeze_batch_norm,
         }
-        self.feature_block = checked_feature_block(backbone, self._options)
+        self.feature_block = checked_feature_block(backbone, self.options)
         self.num_classes = num_classes
-        self.class_names = self._options["class_names"]
+        self.class_names = self.options["class_names"]
         self.preprocessing = preprocessing
         self.supports_jit = False  # the suppression has no XLA kernel
         self.backbone = backbone
@@ -168,7 +166,7 @@ class FasterRCNN(keras.Model):
         """Dict by path of the backbone's layers that take no part."""
         blocks = self.backbone.blocks[len(self.extractor) + 1 :]
         unused = {block.name: block for block in blocks}
-        if not self._options["adaptive_box_head"]:
+        if not self.options["adaptive_box_head"]:
             scores = self.box_block.halting_scores
             unused |= {f"{self.box_block.name}/{score.name}": score for score in scores}
         return unused
@@ -189,19 +187,18 @@ class FasterRCNN(keras.Model):
             block of the extractor, see `AdaptiveBlock`).
         """
         images, valid = _images_of(inputs, valid)
-        scene = self._extract(images, valid, training)
-        regions, scores, exists = self._propose(scene)
-        logits, codes = self._classify(scene, regions, exists, training)
-        options = self._options
+        scene = look(self, images, valid, training)
+        regions, exists = scene["regions"], scene["region_exists"]
+        logits, codes = classify(self, scene, regions, exists, training)
         found = detect(
             logits,
             codes,
             regions,
             exists,
             scene["image_sizes"],
-            options["max_detections"],
-            options["score_threshold"],
-            options["detection_iou"],
+            self.options["max_detections"],
+            self.options["score_threshold"],
+            self.options["detection_iou"],
         )
         return {
             **found,
@@ -209,7 +206,7 @@ class FasterRCNN(keras.Model):
             "extractor_flops": scene["flops"],
             "flops": scene["flops"],
             "proposals": regions,
-            "proposal_scores": scores,
+            "proposal_scores": scene["region_scores"],
             "halting": scene["halting"],
         }
 
@@ -235,28 +232,10 @@ class FasterRCNN(keras.Model):
         images, valid = _images_of(images, valid)
         truth = prepare_ground_truth(boxes, classes, crowd)
         keys = image_keys(images, valid, self._sampling_step(sampling_step))
-        scene = self._extract(images, valid, training)
-        proposals, _, exists = self._propose(scene)
-        options = self._options
-        rpn = anchor_targets(
-            scene["anchors"],
-            scene["anchor_keys"],
-            scene["anchor_valid"],
-            truth,
-            keys,
-            options["sampled_anchors"],
-        )
-        regions, box = sample_regions(proposals, exists, truth, keys, options["sampled_regions"])
-        logits, codes = self._classify(scene, regions, box.chosen, training)
-        codes = tf.gather(codes, tf.maximum(box.classes - 1, 0), batch_dims=2)
-        rpn_logits = tf.gather(scene["rpn_logits"], rpn.index, batch_dims=1)
-        rpn_codes = tf.gather(scene["rpn_codes"], rpn.index, batch_dims=1)
-        weight = options["box_loss_weight"]
+        scene = look(self, images, valid, training)
         losses = {
-            "rpn_score": loss_ops.score_loss(rpn_logits, rpn.is_object, rpn.chosen),
-            "rpn_box": weight * loss_ops.box_loss(rpn_codes, rpn.codes, rpn.is_object, rpn.chosen),
-            "class": loss_ops.class_loss(logits, box.classes, box.chosen),
-            "box": weight * loss_ops.box_loss(codes, box.codes, box.is_object, box.chosen),
+            **proposal_losses(self, scene, truth, keys),
+            **classifier_losses(self, scene, truth, keys, training),
             "ponder_loss": tf.cast(scene["ponder_loss"], tf.float32),
             "weight_decay": tf.cast(weight_decay_loss(self), tf.float32),
         }
@@ -264,7 +243,7 @@ class FasterRCNN(keras.Model):
             "extractor_flops": scene["flops"],
             "ponder_cost": scene["ponder_cost"],
             "halting": scene["halting"],
-            "proposals": proposals,
+            "proposals": scene["regions"],
         }
 
     def plain_flops(self, height, width):
@@ -274,11 +253,12 @@ class FasterRCNN(keras.Model):
     extractor_plain_flops = plain_flops
 
     def warm_start(self, source):
-        """Copies weights, all but those of halting branches.
+        """Copies the weights of a classifier, a backbone or another detector.
 
-        From a classifier or a backbone: all blocks, and the batch normalizations of the Region
-        Proposal Network (which has that of the box classifier's first unit) and of the box head.
-        From another detector: everything whose shape agrees.
+        Besides the blocks, the halting scores are copied from a source with the same kind of
+        halting; from a classifier the batch normalizations of the Region Proposal Network (which
+        has that of the box classifier's first unit) and of the box head; and from a detector both
+        heads, where the shapes agree.
 
         Args:
             source: `ImageClassifier`, `ResNetBackbone` or `FasterRCNN`.
@@ -288,38 +268,10 @@ class FasterRCNN(keras.Model):
         """
         return warm_start_detector(self, source)
 
-    def train_step(self, data):
-        batch = _batch_of(data)
-        with tf.GradientTape() as tape:
-            loss = self._compute_loss(x=batch, training=True)
-            scaled = self.optimizer.scale_loss(loss)
-        variables = self.trainable_weights
-        self.optimizer.apply_gradients(
-            zip(tape.gradient(scaled, variables), variables, strict=True)
-        )
-        return self.get_metrics_result()
-
-    def test_step(self, data):
-        self._compute_loss(x=_batch_of(data), training=False)
-        return self.get_metrics_result()
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """This replica's share of the loss on a batch `x` of images and ground truth."""
-        del y, y_pred, sample_weight
-        images = x["image"]
-        losses, _ = self.losses_for(
-            images, x.get("valid"), x["boxes"], x["classes"], x.get("crowd"), training
-        )
-        total, size = tf.add_n(list(losses.values())), tf.shape(images)[0]
-        self._loss_tracker.update_state(total, sample_weight=size)
-        for part, value in losses.items():
-            self._loss_means[part].update_state(value, sample_weight=size)
-        return total / tf.distribute.get_strategy().num_replicas_in_sync
-
     def get_config(self):
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
-            **self._options,
+            **{name: _plain(value) for name, value in self.options.items()},
             "name": self.name,
             "trainable": self.trainable,
         }
@@ -328,67 +280,6 @@ class FasterRCNN(keras.Model):
     def from_config(cls, config, custom_objects=None):
         backbone = keras.saving.deserialize_keras_object(config["backbone"])
         return cls(**{**config, "backbone": backbone})
-
-    def _extract(self, images, valid, training):
-        """Features, the Region Proposal Network's answer, and the anchors it refers to."""
-        scene = self.backbone.forward(images, valid, training, last_block=self.feature_block)
-        features = scene["features"][self.feature_block]
-        features_valid = scene["valid"][self.feature_block]
-        logits, codes = self.rpn(features, training=training, valid=features_valid)
-        options, shape = self._options, tf.shape(features)
-        cell = anchor_ops.cell_anchors(
-            options["anchor_sizes"], options["aspect_ratios"], self.stride
-        )
-        number = self.rpn.num_anchors
-        if features_valid is None:
-            anchor_valid = tf.ones_like(logits, tf.bool)
-        else:
-            anchor_valid = tf.repeat(tf.reshape(features_valid, [shape[0], -1]), number, axis=1)
-        return {
-            **scene,
-            "map": features,
-            "image_sizes": image_sizes(images, valid),
-            "map_sizes": image_sizes(features, features_valid),
-            "rpn_logits": logits,
-            "rpn_codes": codes,
-            "anchors": anchor_ops.anchor_grid(cell, shape[1], shape[2], self.stride),
-            "anchor_keys": anchor_ops.position_keys(shape[1], shape[2], number),
-            "anchor_valid": anchor_valid,
-        }
-
-    def _propose(self, scene):
-        return propose_regions(
-            scene["rpn_logits"],
-            scene["rpn_codes"],
-            scene["anchors"],
-            scene["anchor_valid"],
-            scene["image_sizes"],
-            self._options["num_proposals"],
-            self._options["proposal_candidates"],
-            self._options["proposal_iou"],
-        )
-
-    def _classify(self, scene, regions, exists, training):
-        """Logits [B, P, 1 + C] and codes [B, P, C, 4] of regions [B, P, 4]."""
-        size = self._options["crop_size"]
-        state = crop_regions(scene["map"], regions, scene["image_sizes"], scene["map_sizes"], size)
-        shape = tf.shape(regions)[:2]
-        valid = None
-        exists = tf.reshape(exists, [-1])
-        if training and not self._options["freeze_batch_norm"]:
-            valid = tf.broadcast_to(exists[:, tf.newaxis, tf.newaxis], tf.shape(state)[:3])
-        if self._options["adaptive_box_head"]:
-            state, _ = self.box_block(state, training=training, valid=valid)
-        else:
-            for unit in self.box_block.units:
-                state = unit(state, training=training, valid=valid)
-                valid = subsample(valid, unit.stride)
-        logits, codes = self.box_head(state, training=training, exists=exists)
-        shape = tf.unstack(shape)
-        return (
-            tf.reshape(logits, [*shape, self.num_classes + 1]),
-            tf.reshape(codes, [*shape, self.num_classes, 4]),
-        )
 
     def _ponder_cost_map(self, scene, images, valid):
         shape = tf.shape(images)[:3]
@@ -405,19 +296,10 @@ class FasterRCNN(keras.Model):
     def _leave_out_of_training(self):
         for layer in self.unused_layers.values():
             layer.trainable = False
-        if self._options["freeze_batch_norm"]:
+        if self.options["freeze_batch_norm"]:
             for layer in self._flatten_layers():
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.trainable = False
-
-
-def image_sizes(maps, valid):
-    """Height and width of each image in a padded batch: float32 [B, 2]."""
-    if valid is None:
-        shape = tf.shape(maps)
-        return tf.tile(tf.cast(shape[tf.newaxis, 1:3], tf.float32), [shape[0], 1])
-    sides = [tf.reduce_any(valid, axis=axis) for axis in (2, 1)]
-    return tf.stack([tf.reduce_sum(tf.cast(side, tf.float32), axis=1) for side in sides], axis=1)
 
 
 def _images_of(inputs, valid):
@@ -429,10 +311,8 @@ def _images_of(inputs, valid):
     return images, None if valid is None else tf.cast(valid, tf.bool)
 
 
-def _batch_of(data):
-    """The dict of images and ground truth that `fit` was given."""
-    batch = data[0] if isinstance(data, tuple) else data
-    missing = [key for key in ("image", "boxes", "classes") if key not in batch]
-    if missing:
-        raise ValueError(f"Expected batches with image, boxes and classes; {missing} are missing")
-    return batch
+def _plain(value):
+    """Without the containers that Keras puts around a model's attributes."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

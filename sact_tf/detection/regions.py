@@ -59,8 +59,8 @@ def crop_regions(features, regions, image_sizes, feature_sizes, crop_size):
     shape = tf.shape(features)
     last = tf.cast(shape[1:3], tf.float32) - 1.0
     # Whole map: positions over (H - 1), as tf.image.crop_and_resize counts.
-    scale = (tf.cast(feature_sizes, tf.float32) - 1.0) / image_sizes * _INSIDE
-    scale = tf.math.divide_no_nan(scale, last)
+    scale = _INSIDE * (tf.cast(feature_sizes, tf.float32) - 1.0)
+    scale = tf.math.divide_no_nan(scale, image_sizes * last)
     boxes = regions * tf.concat([scale, scale], axis=-1)[:, tf.newaxis]
     owner = tf.repeat(tf.range(shape[0]), tf.shape(regions)[1])
     crops = tf.image.crop_and_resize(

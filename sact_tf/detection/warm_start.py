@@ -6,18 +6,18 @@ from sact_tf.models.warm_start import copy_layer
 def warm_start_detector(target, source):
     """See `FasterRCNN.warm_start`."""
     unused = tuple(f"{path}/" for path in target.unused_layers)
-    uncovered = [
-        line
-        for line in target.backbone.warm_start(source)
-        if not (line.split(":")[0] + "/").startswith(unused)
-    ]
+    uncovered = target.backbone.warm_start(source)
+    backbone = getattr(source, "backbone", source)
+    if target.backbone.halting_kind == backbone.halting_kind:
+        uncovered = _copy_halting(target.backbone, backbone, uncovered)
+    uncovered = [line for line in uncovered if not f"{_place(line)}/".startswith(unused)]
     if hasattr(source, "rpn"):
         copy_layer(target.rpn, source.rpn, "rpn", uncovered)
         copy_layer(target.box_head, source.box_head, "box_head", uncovered)
         return uncovered
     # It normalizes the very features that the next block's first unit does.
     first = target.box_block.units[0]
-    if any(line.startswith(f"{target.box_block.name}/{first.name}") for line in uncovered):
+    if f"{target.box_block.name}/{first.name}" in map(_place, uncovered):
         uncovered.append("rpn/preact: the source has no such features")
     else:
         copy_layer(target.rpn.preact, first.preact, "rpn/preact", uncovered)
@@ -29,3 +29,17 @@ def warm_start_detector(target, source):
     else:
         uncovered.append("box_head/postnorm: the source has none")
     return uncovered + [f"box_head/{name}: the source has none" for name in ("scores", "boxes")]
+
+
+def _copy_halting(target, source, uncovered):
+    """Copies halting scores by block and number; returns what is still uncovered."""
+    theirs = {f"{b.name}/{score.name}": score for b in source.blocks for score in b.halting_scores}
+    ours = {f"{b.name}/{score.name}": score for b in target.blocks for score in b.halting_scores}
+    remaining = [line for line in uncovered if _place(line) not in ours.keys() & theirs.keys()]
+    for place in sorted(ours.keys() & theirs.keys()):
+        copy_layer(ours[place], theirs[place], place, remaining)
+    return remaining
+
+
+def _place(line):
+    return line.split(":")[0]

@@ -1,0 +1,55 @@
+"""`fit` and `evaluate` of a detector."""
+
+import tensorflow as tf
+
+
+class GroundTruthTraining:
+    """Mixin for models with `losses_for`: training steps on batches of images and ground truth.
+
+    `_loss_means` is the model's dict of metrics, one for each term of the loss.
+    """
+
+    def train_step(self, data):
+        batch = _batch_of(data)
+        with tf.GradientTape() as tape:
+            loss = self._compute_loss(x=batch, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_weights
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(scaled, variables), variables, strict=True)
+        )
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        self._compute_loss(x=_batch_of(data), training=False)
+        return self.get_metrics_result()
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras would average the first batch over the replicas to build from it, which boolean maps
+        # do not allow. Only the optimizer is not built yet.
+        del iterator, data_batch
+        if self.optimizer is not None and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """This replica's share of the loss on a batch `x` of images and ground truth."""
+        del y, y_pred, sample_weight
+        images = x["image"]
+        losses, _ = self.losses_for(
+            images, x.get("valid"), x["boxes"], x["classes"], x.get("crowd"), training
+        )
+        total, size = tf.add_n(list(losses.values())), tf.shape(images)[0]
+        self._loss_tracker.update_state(total, sample_weight=size)
+        for part, value in losses.items():
+            self._loss_means[part].update_state(value, sample_weight=size)
+        return total / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _batch_of(data):
+    """The dict of images and ground truth that `fit` was given."""
+    batch = data[0] if isinstance(data, tuple) else data
+    missing = [key for key in ("image", "boxes", "classes") if key not in batch]
+    if missing:
+        raise ValueError(f"Expected batches with image, boxes and classes; {missing} are missing")
+    return batch
