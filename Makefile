@@ -1,21 +1,26 @@
 PYTHON ?= $(or $(shell for python in python3 python3.12 python3.11; do \
     $$python tools/check_python.py 2>/dev/null && echo $$python && break; done),python3)
 MODEL_DIR ?= runs/quickstart
+DETECTION_DIR ?= runs/detection
 PYTEST_FLAGS ?= -q -n 2 --dist loadfile
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help quickstart test lint format clean
+.PHONY: help quickstart detection-quickstart test lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list (what plain `make` does)
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 quickstart: $(INSTALLED)  ## train, evaluate and draw a SACT classifier into runs/quickstart
 	$(RUN) train.imagenet --config=configs/quickstart.yaml --mode=train_and_eval \
 	    --model_dir=$(MODEL_DIR)
+
+detection-quickstart: $(INSTALLED)  ## train, evaluate and draw a SACT detector into runs/detection
+	$(RUN) train.coco --config=configs/coco/quickstart.yaml --mode=train_and_eval \
+	    --model_dir=$(DETECTION_DIR)
 
 test: $(INSTALLED)  ## run the tests (PYTEST_FLAGS="-q --run_large" adds the slow ones)
 	$(RUN) pytest $(PYTEST_FLAGS) tests

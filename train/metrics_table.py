@@ -13,6 +13,8 @@ from sact_tf.errors import UserError
 _FIRST = (
     "image_size",
     "accuracy",
+    "mAP",
+    "AP50",
     "recall@5",
     "flops_ratio",
     "flops_mean",

@@ -1,0 +1,147 @@
+"""The detection program, from config to report."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sact_tf.detection.data import DigitScenes
+from tests.train import running
+from tests.train.detection_running import write_detector_config
+from train import config_loading, detection_checks, detection_configs
+from train.detection_loading import load_detector
+from train.detection_run import DetectionRun
+from train.perform import perform
+from train.run_directory import RunDirectory
+
+
+def load(path, *overrides):
+    return config_loading.load_config(
+        detection_configs.DetectionConfig, path, overrides, detection_checks.resolve
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The directory of a tiny run by a real process. Not to be changed."""
+    directory = tmp_path_factory.mktemp("detector")
+    config = write_detector_config(directory)
+    result = running.run("coco", f"--config={config}", f"--model_dir={directory / 'run'}")
+    assert result.returncode == 0, result.stderr
+    (directory / "run" / "stdout.txt").write_text(result.stdout)
+    return directory / "run"
+
+
+def test_a_run_says_and_writes_its_results(finished):
+    metrics = running.read_metrics(finished)
+    assert metrics["steps"] == 6 and metrics["num_examples"] == 7
+    assert 0 <= metrics["mAP"] <= metrics["AP50"] <= 1
+    assert metrics["extractor_flops_mean"] == pytest.approx(
+        metrics["flops_ratio"] * metrics["plain_extractor_flops_mean"]
+    )
+    assert 0 < metrics["flops_ratio"] <= 1.2 and metrics["extractor_flops_std"] >= 0
+    assert set(metrics["num_units"]) == {"block1", "block2"}
+    assert all(1 <= units <= 2 for units in metrics["num_units"].values())
+    assert 0 <= metrics["ponder_localization_auc"] <= 1
+    out = (finished / "stdout.txt").read_text()
+    assert f"{metrics['mAP']:.4f}" in out and "units per block" in out
+    report = (finished / "report.html").read_text()
+    assert "<h2>Detections</h2>" in report and "each beside the ponder cost map" in report
+    for name in ("detections", "unit_usage", "flops", "curves"):
+        assert (finished / "pictures" / f"{name}.png").stat().st_size > 5_000
+    records = [json.loads(line) for line in (finished / "history.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records if r["kind"] == "validation"] == [3, 6]
+    last = [r for r in records if r["kind"] == "train"][-1]
+    parts = ("rpn_score", "rpn_box", "class", "box", "ponder_loss", "weight_decay")
+    assert last["loss"] == pytest.approx(sum(last[part] for part in parts), rel=1e-5)
+
+
+def test_predictions_score_the_same_in_pycocotools_by_itself(finished):
+    data = load(finished / "config.yaml").data
+    scenes = DigitScenes(**data.digit_scenes.as_dict())
+    truth = COCO(str(scenes.directory / "validation.json"))
+    found = json.loads((finished / "predictions.json").read_text())
+    assert {entry["category_id"] for entry in found} <= set(range(1, 11))
+    evaluation = COCOeval(truth, truth.loadRes(str(finished / "predictions.json")), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    metrics = running.read_metrics(finished)
+    assert [metrics["mAP"], metrics["AP50"], metrics["AP75"]] == list(evaluation.stats[:3])
+
+
+def test_tensorboard_shows_detections_beside_ponder_maps(finished):
+    events = EventAccumulator(str(finished / "events" / "validation")).Reload()
+    (event, *_) = events.Images("detections_and_ponder_cost/0")
+    assert (event.height, event.width) == (64, 128)
+    assert {"mAP", "flops_ratio"} <= set(events.Tags()["scalars"] or events.Tags()["tensors"])
+
+
+def test_evaluation_of_a_finished_run_gives_the_same_figures(finished, tmp_path):
+    copy = shutil.copytree(finished, tmp_path / "run")
+    (copy / "metrics.json").unlink()
+    run = DetectionRun(load(copy / "config.yaml"), RunDirectory(copy), trains=False)
+    again = perform(run, "eval")
+    before = running.read_metrics(finished)
+    assert {k: again[k] for k in ("mAP", "AP50", "num_units")} == {
+        k: before[k] for k in ("mAP", "AP50", "num_units")
+    }
+    # What the run saved is the very model.
+    saved = load_detector(finished)
+    for ours, theirs in zip(run.model.weights, saved.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    (copy / "model.keras").unlink()
+    for ours, theirs in zip(load_detector(copy).weights, saved.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_detector_starts_from_another_one_halting_included(finished):
+    config = load(finished / "config.yaml", "train.seed=5")
+    from train import detection_builders
+
+    data = detection_builders.build_data(config.data)
+    model = detection_builders.build_model(config, data)
+    source = load_detector(finished)
+    assert model.warm_start(source) == []
+    for ours, theirs in zip(model.extractor[0].weights, source.extractor[0].weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.large
+def test_a_run_that_was_stopped_ends_at_the_same_weights(finished, tmp_path):
+    config = write_detector_config(tmp_path)
+    arguments = [f"--config={config}", f"--model_dir={tmp_path / 'run'}"]
+    data = f"--params_override=data.digit_scenes.data_dir={finished.parent / 'data'}"
+    for steps in (3, 6):
+        schedule = "train.learning_rate={schedule: constant, initial: 0.02}"
+        result = running.run(
+            "coco", *arguments, data, f"--params_override=train.steps={steps},{schedule}"
+        )
+        assert result.returncode == 0, result.stderr
+    whole = [f"--config={config}", f"--model_dir={tmp_path / 'whole'}", data]
+    result = running.run("coco", *whole, f"--params_override={schedule}")
+    assert result.returncode == 0, result.stderr
+    stopped, unbroken = (load_detector(tmp_path / name) for name in ("run", "whole"))
+    for ours, theirs in zip(stopped.weights, unbroken.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_nonsense_in_the_annotations_is_one_line(tmp_path):
+    from tests.detection.coco_files import annotation, write_set
+
+    annotations, images = write_set(tmp_path, {1: (30, 40)}, [annotation(7, 1, [50, 2, 3, 4])])
+    result = running.run(
+        "coco",
+        f"--model_dir={tmp_path / 'run'}",
+        f"--config={write_detector_config(tmp_path)}",
+        "--params_override=data={source: coco, digit_scenes: null, coco: "
+        f"{{train_annotations: {annotations}, train_images: {images}, "
+        f"validation_annotations: {annotations}, validation_images: {images}}}}}",
+    )
+    assert result.returncode == 2
+    line = running.error_line(result)
+    assert "annotation 7 of image 1" in line and "outside the image of 40 x 30" in line

@@ -1,0 +1,83 @@
+"""A detection run: what is trained, evaluated and reported."""
+
+from typing import Any
+
+from sact_tf.files import atomic_write_text
+from train import detection_builders as builders
+from train import detection_report as report
+from train.detection_evaluator import DetectionEvaluator
+from train.detection_loading import load_detector_or_classifier
+from train.detection_trainer import DetectionTrainer
+from train.history import read_history
+from train.training_run import TrainingRun
+from train.unit_usage import dead_units, usage_lines
+
+
+class DetectionRun(TrainingRun):
+    """A run of a `DetectionConfig`."""
+
+    shown = ("loss", "rpn_score", "rpn_box", "class", "box", "ponder_loss")
+
+    def build_data(self):
+        return builders.build_data(self.config.data)
+
+    def build_model(self):
+        return builders.build_model(self.config, self.data)
+
+    def build_trainer(self, **kwargs):
+        return DetectionTrainer(**kwargs)
+
+    def build_evaluator(self):
+        return DetectionEvaluator(
+            self.model,
+            self.data,
+            self.config.evaluation.batch_size,
+            self.config.evaluation.pictures,
+            builders.resnet101_flops(self.config.model, self.model),
+        )
+
+    def warm_start(self, path):
+        return self.model.warm_start(load_detector_or_classifier(path))
+
+    def evaluation_line(self, values):
+        return (
+            f"held-out mAP {values.get('mAP', float('nan')):.4f}, "
+            f"AP50 {values.get('AP50', float('nan')):.4f}, "
+            f"extractor FLOPs {values['flops_ratio']:.1%} of the plain extractor's"
+        )
+
+    def remarks(self):
+        if self.config.model.halting is None:
+            return
+        usage = self.evaluator.unit_usage
+        yield from usage_lines(usage)
+        if dead := dead_units(usage):
+            yield (
+                f"warning: no position of any held-out image reached {', '.join(dead)}; a lower "
+                "ponder_weight or halting_bias keeps units alive"
+            )
+
+    def own_metrics(self, evaluated: bool) -> dict[str, Any]:
+        metrics = {
+            "halting": self.config.model.halting,
+            "ponder_weight": self.config.model.ponder_weight,
+            "corrupt_images_skipped": len(self.data.corrupt_images),
+        }
+        if evaluated:
+            metrics["plain_extractor_flops_mean"] = float(self.evaluator.plain_flops.mean())
+            metrics["unit_usage"] = self.evaluator.unit_usage
+            if self.config.model.halting is not None:
+                metrics["dead_units"] = dead_units(self.evaluator.unit_usage)
+        return metrics
+
+    def write_report(self, metrics):
+        atomic_write_text(self.directory.path / "predictions.json", self.evaluator.predictions)
+        report.write_report(
+            self.directory,
+            config=self.config,
+            metrics=metrics,
+            history=read_history(self.directory.history),
+            samples=self.evaluator.samples,
+            class_names=self.data.class_names,
+            flops=self.evaluator.flops,
+        )
