@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-import zipfile
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -18,6 +17,7 @@ from sact_tf.data.preprocessing import pixel_scaling_function
 from sact_tf.errors import UserError
 from sact_tf.saliency import Cat2000Image
 from train.cat2000_cache import ArrayCache, digest
+from train.keras_files import load_keras_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +159,7 @@ def model_digest(model: keras.Model) -> str:
 def _load(path: str) -> keras.Model:
     found = pathlib.Path(path).expanduser()
     if found.suffix == ".keras":
-        model = _load_keras(paths.find_input(path))
+        model = load_keras_file(paths.find_input(path))
     else:
         # Here, because a .keras file needs nothing of the training programs.
         from train import model_loading
@@ -171,14 +171,3 @@ def _load(path: str) -> keras.Model:
             "or detection model of sact_tf"
         )
     return model
-
-
-def _load_keras(path: pathlib.Path) -> keras.Model:
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path}: not a .keras file, or a damaged one")
-    try:
-        return keras.models.load_model(path, compile=False)
-    # What keras raises on a foreign or damaged archive.
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be loaded as a Keras model: {reason}") from error

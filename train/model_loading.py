@@ -2,16 +2,15 @@
 
 import os
 import pathlib
-import zipfile
 
-import keras
 import tensorflow as tf
 
 import sact_tf
 from sact_tf import paths
 from sact_tf.errors import UserError
 from train import builders, config_checks, config_loading, configs
-from train.checkpointing import tracked_variables
+from train.checkpointing import found_checkpoints, restore_weights
+from train.keras_files import load_keras_file
 
 
 def load_classifier(path: str | os.PathLike) -> sact_tf.models.ImageClassifier:
@@ -34,22 +33,16 @@ def load_classifier(path: str | os.PathLike) -> sact_tf.models.ImageClassifier:
         return _from_keras(found)
     if (found / "model.keras").exists():
         return _from_keras(found / "model.keras")
-    latest = tf.train.latest_checkpoint(str(found / "checkpoints"))
     if (found / "config.yaml").exists():
-        if latest is None:
+        checkpoints = found_checkpoints(found / "checkpoints")
+        if not checkpoints:
             raise UserError(f"{path}: the run has neither a model.keras nor a checkpoint yet")
-        return _from_run(found, latest)
+        return _from_run(found, checkpoints[0])
     return _from_tf1(found)
 
 
 def _from_keras(path: pathlib.Path) -> sact_tf.models.ImageClassifier:
-    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
-        raise UserError(f"{path}: expected a .keras file, a run directory or a checkpoint")
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be loaded: {reason}") from None
+    model = load_keras_file(path)
     if not isinstance(model, sact_tf.models.ImageClassifier):
         raise UserError(f"{path}: expected an ImageClassifier, found a {type(model).__name__}")
     return model
@@ -65,8 +58,7 @@ def _from_run(run: pathlib.Path, prefix: str) -> sact_tf.models.ImageClassifier:
         # TensorFlow writes "/" inside a key as ".S".
         (num_classes,) = next(shapes[key] for key in shapes if "head.Slogits.Sbias/" in key)
         model = sact_tf.models.ImageClassifier(backbone, num_classes)
-        checkpoint = tf.train.Checkpoint(model=tracked_variables(model))
-        checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
+        restore_weights(prefix, model, config.train.weight_average)
     except (tf.errors.OpError, AssertionError, IndexError, StopIteration, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"checkpoint {prefix} cannot be loaded: {reason}") from None

@@ -287,7 +287,7 @@ def test_mistakes_of_the_user_are_one_line_and_exit_code_2(data_dir, planted, tm
     (tmp_path / "broken.keras").write_bytes(planted.read_bytes()[:200])
     cases = {
         ("missing.keras", data_dir): "missing.keras: no such file",
-        (tmp_path / "broken.keras", data_dir): "broken.keras: not a .keras file, or a damaged one",
+        (tmp_path / "broken.keras", data_dir): "broken.keras: expected a .keras file",
         (plain, data_dir): "a Sequential has no ponder cost maps",
         (without, data_dir): "give --preprocessing",
         (act, data_dir): "spends the same computation on every position",
