@@ -1,6 +1,5 @@
 """Interleaved timing, peak memory, and what a result must say about its machine."""
 
-import ctypes
 import os
 import platform
 import time
@@ -40,33 +39,6 @@ def ratios(times, base):
         "milliseconds": float(np.median(times)),
         "milliseconds_min": float(times.min()),
     }
-
-
-def reset_peak_memory():
-    """Makes the kernel forget the process's peak; returns the memory in use now, in bytes."""
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")
-    return _status("VmRSS")
-
-
-def release_free_memory():
-    """Gives memory that was freed back to the system, where the C library can."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):
-        libc.malloc_trim(0)
-
-
-def peak_memory():
-    """Peak resident memory since `reset_peak_memory`, in bytes."""
-    return _status("VmHWM")
-
-
-def _status(field):
-    with open("/proc/self/status", encoding="ascii") as file:
-        for line in file:
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")
 
 
 def machine():

@@ -189,23 +189,20 @@ class Bench:
 
 
 def _peak(execution, target, height, width):
-    """Bytes that one network adds to a process at most while it runs, itself included.
+    """Bytes of tensors that are alive at most while one network runs, weights included.
 
-    A process of its own: what another network's graph left behind would count, or be reused.
+    As TensorFlow's allocator counts them, in a process of its own: what the process holds beyond
+    them is the allocator's reserve, which grows in steps of powers of two.
     """
-    tf.random.stateless_normal([1], [0, 1])  # the runtime's own pools
-    before = measure.reset_peak_memory()
     bench = Bench(height, width)
     if execution in ADAPTIVE:
         bench.set(bench.maps(target)[0])
     function = bench.function(execution)
-    for _ in range(2):
-        function()
-    measure.release_free_memory()
-    measure.reset_peak_memory()
+    function()
+    tf.config.experimental.reset_memory_stats("CPU:0")
     for _ in range(3):
         function()
-    return measure.peak_memory() - before
+    return tf.config.experimental.get_memory_info("CPU:0")["peak"]
 
 
 def _classifier(**options):
