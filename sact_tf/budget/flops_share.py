@@ -13,8 +13,8 @@ class FlopsShare:
     """Measures mean FLOPs over data; compiled once, follows the weights as they change.
 
     Args:
-        model: a model with `forward` and `plain_flops`, such as `ImageClassifier` or
-            `ResNetBackbone`.
+        model: a model with `forward` and `plain_flops`: `ImageClassifier`, `ResNetBackbone`, or
+            `FasterRCNN` (whose FLOPs are those of its feature extractor).
 
     Raises:
         ValueError: the model has no such methods.
@@ -123,7 +123,8 @@ def check_budget(model, flops_ratio, sizes):
 
 
 def _range(share, height, width):
-    image = np.zeros([1, height, width, share.model.inputs[0].shape[-1]], np.float32)
+    channels = getattr(share.model, "backbone", share.model).inputs[0].shape[-1]
+    image = np.zeros([1, height, width, channels], np.float32)
     ends = []
     for shift in (_SATURATING, -_SATURATING):
         with halting_logits_shifted(share.model, shift):

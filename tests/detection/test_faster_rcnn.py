@@ -520,3 +520,13 @@ def test_budgets_take_detectors(make_detector, scene):
     measured = share([{"image": scene["image"][:1]}])
     expected = detector(scene["image"][:1])["extractor_flops"][0]
     assert measured == float(expected) / detector.plain_flops(64, 80)
+
+
+@pytest.mark.large
+def test_a_detector_can_be_calibrated(make_detector, scene):
+    detector = make_detector()
+    measure = sact_tf.budget.flops_share.FlopsShare
+    budget = measure(detector)([scene]) - 0.1
+    cheaper = sact_tf.budget.calibrate(detector, [scene], budget)
+    assert abs(measure(cheaper)([scene]) - budget) < 0.02
+    assert cheaper(scene)["num_detections"].shape == (2,)
