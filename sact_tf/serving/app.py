@@ -55,7 +55,13 @@ class ModelServer:
         self._servable = servable
         self._limits = limits
         self._pending_bytes = 0
-        self.batcher = Batcher(servable.run, limits.batch_size, limits.pending_images, wait_seconds)
+        self.batcher = Batcher(
+            servable.run,
+            batch_size=limits.batch_size,
+            batch_pixels=limits.image_pixels,
+            pending=limits.pending_images,
+            wait_seconds=wait_seconds,
+        )
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -117,8 +123,8 @@ class ModelServer:
             self._pending_bytes -= reserved
 
     async def _answer(self, body):
-        asked, inputs, key = await run_in_threadpool(self._prepare, body)
-        future = self.batcher.submit(asked.signature_name, inputs, key)
+        asked, inputs, pixels, key = await run_in_threadpool(self._prepare, body)
+        future = self.batcher.submit(asked.signature_name, inputs, pixels, key)
         try:
             outputs = await asyncio.wrap_future(future)
         except tf.errors.InvalidArgumentError as error:
@@ -141,21 +147,21 @@ class ModelServer:
         most = self._limits.batch_size
         if len(next(iter(inputs.values()))) > most:
             raise bad_request(f"more than {most} images in one request")
-        key = []
+        pixels, key = 0, []
         for name, array in inputs.items():
             if array.dtype == object:
-                # Padding one request's images to another's size would cost more than it saves.
                 sizes = image_sizes(array.tolist(), self._limits.image_pixels)
-                key.append(None if self._servable.input_size else tuple(sizes))
-            else:
-                if array.ndim == 4 and np.prod(array.shape[:3]) > self._limits.image_pixels:
-                    raise bad_request(f"input {name!r}: too many pixels")
-                if 0 in array.shape:
-                    raise bad_request(f"input {name!r}: has no elements")
-                key.append(array.shape[1:])
-        if key and isinstance(key[0], tuple) and len(set(key[0])) == 1:
-            key[0] = key[0][:1]
-        return asked, inputs, tuple(key)
+                pixels += sum(height * width for height, width in sizes)
+                # Padding one request's images to another's size would cost more than it saves.
+                key.append(None if self._servable.input_size else _size_key(sizes))
+                continue
+            if 0 in array.shape:
+                raise bad_request(f"input {name!r}: has no elements")
+            pixels += int(np.prod(array.shape[:3]))
+            key.append(array.shape[1:])
+        if pixels > self._limits.image_pixels:
+            raise bad_request(f"more than {self._limits.image_pixels} pixels in one request")
+        return asked, inputs, pixels, tuple(key)
 
     def _check_model(self, request):
         name, version = request.path_params["name"], request.path_params.get("version")
@@ -190,6 +196,11 @@ class ModelServer:
         except ClientDisconnect:
             raise bad_request("the client went away") from None
         return bytes(body)
+
+
+def _size_key(sizes):
+    """The size of all images, or the sizes of each: requests of equal keys need no padding."""
+    return sizes[0] if len(set(sizes)) == 1 else tuple(sizes)
 
 
 def _reason(error):

@@ -20,6 +20,7 @@ class _Job:
     signature: str
     inputs: Arrays
     size: int
+    pixels: int
     key: Hashable
     future: concurrent.futures.Future
 
@@ -33,7 +34,8 @@ class Batcher:
     Args:
         run: function of a signature's name and its inputs that returns its outputs, arrays with
             one first axis.
-        batch_size: images computed at once (one request alone may have as many).
+        batch_size: images computed at once.
+        batch_pixels: their pixels together; a request of more is computed alone.
         pending: images that may wait.
         wait_seconds: how long a batch that is not full waits for more.
     """
@@ -42,11 +44,13 @@ class Batcher:
         self,
         run: Callable[[str, Arrays], dict[str, np.ndarray]],
         batch_size: int,
+        batch_pixels: int,
         pending: int,
         wait_seconds: float = 0.0,
     ):
         self._run = run
         self._batch_size = batch_size
+        self._batch_pixels = batch_pixels
         self._most_pending = pending
         self._wait = wait_seconds
         self._jobs: collections.deque[_Job] = collections.deque()
@@ -56,12 +60,15 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
-    def submit(self, signature: str, inputs: Arrays, key: Hashable) -> concurrent.futures.Future:
+    def submit(
+        self, signature: str, inputs: Arrays, pixels: int, key: Hashable
+    ) -> concurrent.futures.Future:
         """Queues a request.
 
         Args:
             signature: which to run.
             inputs: arrays with one first axis, the images.
+            pixels: of all its images.
             key: requests of one signature with equal keys may be joined.
 
         Returns:
@@ -75,7 +82,7 @@ class Batcher:
         with self._changed:
             if self._closed or self._pending + size > self._most_pending:
                 raise overloaded()
-            self._jobs.append(_Job(signature, inputs, size, (signature, key), future))
+            self._jobs.append(_Job(signature, inputs, size, pixels, (signature, key), future))
             self._pending += size
             self._changed.notify()
         return future
@@ -112,11 +119,13 @@ class Batcher:
     def _joinable(self):
         """The oldest request with those that may join it, and how many images that is."""
         first, *others = self._jobs
-        batch, size = [first], first.size
+        batch, size, pixels = [first], first.size, first.pixels
         for job in others:
-            if job.key == first.key and size + job.size <= self._batch_size:
+            fits = size + job.size <= self._batch_size
+            if job.key == first.key and fits and pixels + job.pixels <= self._batch_pixels:
                 batch.append(job)
                 size += job.size
+                pixels += job.pixels
         return batch, size
 
     def _compute(self, batch):

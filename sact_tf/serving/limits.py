@@ -10,8 +10,8 @@ class Limits:
     Attributes:
         request_bytes: largest body of a request.
         pending_bytes: of all requests under way together; beyond it clients get status 503.
-        image_pixels: width * height of one image, and of all images of a request together after
-            padding to the largest.
+        image_pixels: width * height of one image, of all images of a request together (after
+            padding to the largest), and of all that are computed at once.
         batch_size: images of one request, and images that are computed at once.
         pending_images: images that wait; beyond it clients get status 503.
         read_seconds: in which a request's body must have arrived.

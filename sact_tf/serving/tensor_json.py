@@ -132,7 +132,8 @@ def _array(value, name, spec):
             raise bad_request(f"input {name!r}: the lists are of different lengths") from None
         if array.dtype.kind not in ("fiu" if spec.dtype.is_floating else "iu"):
             raise bad_request(f"input {name!r}: expected numbers of type {spec.dtype.name}")
-        array = array.astype(spec.dtype.as_numpy_dtype)
+        with np.errstate(over="ignore"):  # too large for float32 is infinite
+            array = array.astype(spec.dtype.as_numpy_dtype)
     if array.ndim < 1 or not spec.shape.is_compatible_with(array.shape):
         raise bad_request(
             f"input {name!r}: expected the shape {_shape_text(spec.shape)}, received "

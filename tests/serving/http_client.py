@@ -35,11 +35,15 @@ class Server:
         # Read as it comes, or the process would wait for room in the pipe.
         self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
-        line = self.process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)(/v1/models/\w+)", line)
-        if found is None:
-            self.process.wait(10)
-            raise RuntimeError(line + "".join(self.errors))
+        try:
+            line = self.process.stdout.readline()
+            found = re.search(r"http://127\.0\.0\.1:(\d+)(/v1/models/\w+)", line)
+            if found is None:
+                self.process.wait(10)
+                raise RuntimeError(line + "".join(self.errors))
+        except BaseException:
+            self.process.kill()
+            raise
         self.port, self.path = int(found[1]), found[2]
 
     def _read_errors(self):
