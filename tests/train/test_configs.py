@@ -172,7 +172,7 @@ WRONG_OVERRIDES = {
     "data.skip_corrupt=true": "data.skip_corrupt: source: cluttered_digits has no files",
     "data.cluttered_digits.digit_size=99": "at most image_size (48), received 99",
     "data.cluttered_digits.distractor_size=30": "at most digit_size (24), received 30",
-    "runtime.strategy=mirrored": "runtime.strategy: expected one of one_device",
+    "runtime.strategy=parallel": "runtime.strategy: expected one of one_device",
     "model.tile_size=[2, 2": "no valid YAML",
 }
 
