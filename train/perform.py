@@ -61,8 +61,8 @@ def _ends_explained(run: TrainingRun, mode: str) -> Iterator[None]:
         if num_workers(run.strategy) > 1 and isinstance(error, _OF_A_LOST_WORKER):
             latest = run.checkpoints.latest
             raise program.Failure(
-                f"another worker of the run is gone: {' '.join(str(error).split())[:200]}; start "
-                f"all of them again, to go on from {latest or 'the beginning'}",
+                f"another worker of the run is gone ({type(error).__name__}); start all of them "
+                f"again, to go on from {latest or 'the beginning'}",
                 exit_codes.WORKER_LOST,
             ) from None
         raise

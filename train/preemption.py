@@ -13,12 +13,16 @@ class Preempted(Exception):
 class Preemption:
     """Turns SIGTERM into `Preempted`: at once, or where it suits.
 
+    Args:
+        always_deferred: for a process that must not stop without the others.
+
     Attributes:
         requested: whether SIGTERM has come.
     """
 
-    def __init__(self):
+    def __init__(self, always_deferred: bool = False):
         self.requested = False
+        self._always_deferred = always_deferred
         self._is_deferred = False
 
     @contextlib.contextmanager
@@ -45,5 +49,5 @@ class Preemption:
     def _on_signal(self, number, frame):
         del number, frame
         self.requested = True
-        if not self._is_deferred:
+        if not self._is_deferred and not self._always_deferred:
             raise Preempted

@@ -88,7 +88,6 @@ class Trainer(orbit.AbstractTrainer, abc.ABC):
             getattr(layer, "synchronized", True) for layer in self.model._flatten_layers()
         )
         self._names: list[str] = []
-        self._sums: tf.Variable | None = None
         # -1 while everything is finite. A check per step inside the loop; read once per loop.
         self._first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
         self._take_step = tf.function(self._step, reduce_retracing=True)
@@ -124,16 +123,15 @@ class Trainer(orbit.AbstractTrainer, abc.ABC):
             TrainingDiverged: before anything of the diverged state is written.
             Preempted: the process was asked to stop; the state is that after a whole step.
         """
-        if self._sums is not None:
-            self._sums.assign(tf.zeros_like(self._sums))
         throughput, count = self._state.throughput, int(num_steps)
         throughput.begin()
-        stop = False
+        stop, sums = False, tf.zeros([], tf.float64)
         with self._preemption.deferred():
             for _ in range(count):
                 with throughput.waiting():
                     batches = [next(self._iterator) for _ in range(self._accumulation)]
-                agreed = self._take_step(batches, tf.constant(self._preemption.requested))
+                agreed, values = self._take_step(batches, tf.constant(self._preemption.requested))
+                sums += values
                 throughput.count_step()
                 # Workers must stop after the same step, so they ask each other.
                 stop = bool(agreed) if self._is_cluster else self._preemption.requested
@@ -146,7 +144,7 @@ class Trainer(orbit.AbstractTrainer, abc.ABC):
             self._share_statistics()
         if stop:
             raise Preempted
-        result = dict(zip(self._names, (self._sums.numpy() / count).tolist(), strict=True))
+        result = dict(zip(self._names, (sums.numpy() / count).tolist(), strict=True))
         result["learning_rate"] = float(self._state.learning_rate(int(self.step.numpy()) - 1))
         if self._state.controller is not None:
             result["ponder_weight"] = float(self._state.controller.ponder_weight)
@@ -160,7 +158,8 @@ class Trainer(orbit.AbstractTrainer, abc.ABC):
         """One update; runs once for all replicas of this process.
 
         Returns:
-            bool scalar, whether any worker was asked to stop.
+            bool scalar, whether any worker was asked to stop; float64 vector, what `self._names`
+            says.
         """
         with self._strategy.scope():
             values = self._strategy.run(self._replica_step, (batches, stop))
@@ -178,12 +177,7 @@ class Trainer(orbit.AbstractTrainer, abc.ABC):
                 self._state.controller.apply(self.model, by_name["flops_ratio"])
             if self._state.average is not None:
                 self._state.average.update(self.step)
-            if self._sums is None:
-                with tf.init_scope():
-                    zeros = tf.zeros([len(self._names)], tf.float64)
-                    self._sums = tf.Variable(zeros, trainable=False)
-            self._sums.assign_add(tf.cast(values, tf.float64))
-        return stops > 0
+        return stops > 0, tf.cast(values, tf.float64)
 
     def _replica_step(self, batches, stop):
         """One update, in the context of one replica.

@@ -22,7 +22,7 @@ from train.progress import Progress, orbit_silenced
 from train.run_directory import RunDirectory
 from train.run_lock import lock_run
 from train.runtime_checks import check_shares
-from train.strategies import build_strategy, worker_index
+from train.strategies import build_strategy, num_workers, worker_index
 from train.throughput import RATES, Throughput
 from train.trainer import Trainer, TrainingState
 from train.training_task import TrainingTask
@@ -53,7 +53,7 @@ class TrainingRun(TrainingTask):
             tf.config.experimental.enable_op_determinism()
         self.config = config
         self.directory = directory
-        self.preemption = Preemption()
+        self.preemption = Preemption(always_deferred=num_workers(self.strategy) > 1)
         self._intervals, self._has_warned = 0, False
         self.data = self.build_data()
         self._check_sizes(trains)

@@ -56,7 +56,9 @@ class WeightAverage(tf.Module):
         share = 1.0 - tf.minimum(self.decay, (1.0 + step) / (_WARMUP + step))
         strategy = tf.distribute.get_strategy()
         for path, average in self._averages.items():
-            strategy.extended.update(average, _move, args=(self._variables[path], share))
+            strategy.extended.update(
+                average, _move, args=(self._variables[path], share), group=False
+            )
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -74,4 +76,6 @@ class WeightAverage(tf.Module):
 
 
 def _move(average, value, share):
-    average.assign_add(tf.cast(share, average.dtype) * (tf.cast(value, average.dtype) - average))
+    return average.assign_add(
+        tf.cast(share, average.dtype) * (tf.cast(value, average.dtype) - average)
+    )
