@@ -192,15 +192,16 @@ class TestConfigs:
                 batch_norm_momentum=0.5,
                 synchronized_batch_norm=True,
                 image_shape=(24, 32, 1),
+                frozen=["block1/unit_1", "block2/unit_2/bn1"],
                 dtype="mixed_bfloat16",
                 name="mine",
-                trainable=False,
             )
         )
         assert [block.tile_size for block in restored.blocks] == [2, 3]
         assert restored.compute_dtype == "bfloat16"
-        assert not restored.trainable_variables
+        assert not restored.blocks[0].units[0].trainable_variables
         block = restored.blocks[1]
+        assert not block.units[1].bn1.trainable and block.units[1].preact.trainable
         assert block.statistics == "evaluated"
         assert block.halting_epsilon == 0.02
         assert block.halting_bias == -1.0
@@ -228,6 +229,7 @@ class TestConfigs:
                 2,
                 class_names=["cat", "dog"],
                 preprocessing={"name": "imagenet", "image_size": 32},
+                frozen=["head/logits"],
                 name="pets",
                 trainable=False,
             )

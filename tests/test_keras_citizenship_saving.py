@@ -153,3 +153,23 @@ def test_weights_alone(tmp_path, halting):
     third = make_classifier("cifar", halting, seed=6)
     tf.train.Checkpoint(model=third).restore(path).assert_existing_objects_matched()
     assert_same(third.get_weights(), model.get_weights(), 0)
+
+
+def test_what_is_not_trained_is_not_trained_after_loading(tmp_path):
+    model = make_classifier("imagenet")
+    model.backbone.blocks[0].trainable = False
+    model.backbone.blocks[1].units[1].bn1.trainable = False
+    model.backbone.stem.trainable = False
+    model.head.postnorm.trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    paths = [variable.path for variable in model.trainable_variables]
+    assert 0 < len(paths) < len(make_classifier("imagenet").trainable_variables)
+    assert [variable.path for variable in loaded.trainable_variables] == paths
+    assert not loaded.backbone.blocks[0].trainable
+    # Thawing works as on the model that was saved.
+    for each in (model, loaded):
+        each.backbone.blocks[0].trainable = True
+    thawed = [variable.path for variable in model.trainable_variables]
+    assert len(thawed) > len(paths)
+    assert [variable.path for variable in loaded.trainable_variables] == thawed

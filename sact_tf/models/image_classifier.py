@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from sact_tf.layers.classifier_head import ClassifierHead
+from sact_tf.models.frozen import freeze, frozen_paths
 from sact_tf.models.walk import weight_decay_loss
 from sact_tf.models.warm_start import copy_layer
 
@@ -27,6 +28,7 @@ class ImageClassifier(keras.Model):
         class_names: optional list of str, one for each class; saved with the model.
         preprocessing: optional JSON-able dict that tells how an image becomes this model's input
             (see `sact_tf.data.preprocessing`); saved with the model.
+        frozen: as in `ResNetBackbone`, for the head: "head", "head/logits" or "head/postnorm".
 
     Call arguments:
         inputs: images [B, H, W, C], preprocessed.
@@ -42,6 +44,7 @@ class ImageClassifier(keras.Model):
         num_classes,
         class_names=None,
         preprocessing=None,
+        frozen=(),
         name="image_classifier",
         trainable=True,
     ):
@@ -64,6 +67,7 @@ class ImageClassifier(keras.Model):
         self.num_classes = num_classes
         self.class_names = None if class_names is None else list(class_names)
         self.preprocessing = preprocessing
+        freeze([self.head], frozen)
         self._loss_parts = {part: keras.metrics.Mean(name=part) for part in LOSS_PARTS}
 
     @property
@@ -168,6 +172,7 @@ class ImageClassifier(keras.Model):
             "num_classes": self.num_classes,
             "class_names": self.class_names,
             "preprocessing": self.preprocessing,
+            "frozen": frozen_paths([self.head]),
             "name": self.name,
             "trainable": self.trainable,
         }

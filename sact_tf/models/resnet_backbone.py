@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from sact_tf.layers import AdaptiveBlock, BasicUnit, BottleneckUnit, Stem
 from sact_tf.models.depths import units_of_depth
+from sact_tf.models.frozen import freeze, frozen_paths
 from sact_tf.models.warm_start import warm_start_backbone
 from sact_tf.ops.halting import mean_ponder_cost
 from sact_tf.ops.positions import subsample, zero_outside
@@ -41,6 +42,8 @@ class ResNetBackbone(keras.Model):
         batch_norm_epsilon, batch_norm_momentum: of all batch normalizations.
         synchronized_batch_norm: batch statistics over all replicas.
         image_shape: (height, width, channels), None where free.
+        frozen: paths of layers that are not trained, as "block1" or "block2/unit_1/bn1"; the same
+            as setting `trainable = False` on them, which is saved as this.
 
     Call arguments:
         inputs: images [B, H, W, C], preprocessed.
@@ -79,6 +82,7 @@ class ResNetBackbone(keras.Model):
         batch_norm_momentum=0.997,
         synchronized_batch_norm=False,
         image_shape=(None, None, 3),
+        frozen=(),
         dtype=None,
         name="backbone",
         trainable=True,
@@ -153,6 +157,7 @@ class ResNetBackbone(keras.Model):
         self.batch_norm = batch_norm
         self.features = features
         self.halting = halting_outputs
+        freeze([self.stem, *self.blocks], frozen)
 
     @classmethod
     def from_depth(cls, depth, **kwargs):
@@ -306,6 +311,7 @@ class ResNetBackbone(keras.Model):
             **self._config,
             "execution": block.execution,
             "ponder_weight": block.get_ponder_weight(),
+            "frozen": frozen_paths([self.stem, *self.blocks]),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,
