@@ -136,7 +136,7 @@ def parse_overrides(text: str) -> list[tuple[str, Any]]:
         if not equals or not key.strip():
             raise UserError(f"{OVERRIDE_FLAG}: expected key=value, received {part!r}")
         try:
-            result.append((key.strip(), yaml.load(value, Loader=_Loader)))
+            result.append((key.strip(), _parse_yaml(value)))
         except yaml.YAMLError:
             raise UserError(
                 f"{OVERRIDE_FLAG}: {key.strip()}: the value {value!r} is no valid YAML"
@@ -163,10 +163,18 @@ def flat_items(config: base_config.Config | Mapping[str, Any], prefix: str = "")
     return flat
 
 
+def _parse_yaml(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    # YAML's own constructors fail so on dates and numbers that are none, and on endless nesting.
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise yaml.YAMLError(str(error)) from error
+
+
 def _read_yaml(path: str | os.PathLike) -> dict[str, Any]:
     found = paths.find_input(path)
     try:
-        content = yaml.load(found.read_text(encoding="utf-8"), Loader=_Loader)
+        content = _parse_yaml(found.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""

@@ -61,7 +61,7 @@ def checked(value: Any, annotation: Any) -> Any:
     try:
         return _checked(value, annotation)
     except Mismatch:
-        came = "null" if value is None else f"{value!r} ({type(value).__name__})"
+        came = "null" if value is None else f"{_shown(value)} ({type(value).__name__})"
         raise Mismatch(f"expected {describe(annotation)}, received {came}") from None
 
 
@@ -78,6 +78,13 @@ def describe(annotation: Any) -> str:
         return f"a list of ({describe(args[0])})"
     names = {type(None): "null", bool: "true or false", int: "an int", float: "a number"}
     return names.get(annotation, "a text" if annotation is str else str(annotation))
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python does not print numbers of thousands of digits
+        return "something far too large"
 
 
 def _checked(value: Any, annotation: Any) -> Any:
@@ -104,9 +111,15 @@ def _checked(value: Any, annotation: Any) -> Any:
             raise Mismatch
         return [_checked(item, args[0]) for item in value]
     if annotation is float:
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if type(value) not in (int, float):
             raise Mismatch
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            raise Mismatch from None
+        if not math.isfinite(number):
+            raise Mismatch
+        return number
     if type(value) is not annotation:
         raise Mismatch
     return value
