@@ -155,4 +155,5 @@ def found_checkpoints(directory: pathlib.Path) -> list[str]:
 
 
 def _in_short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    """The message without the names of TensorFlow's own functions."""
+    return " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:300]

@@ -12,10 +12,14 @@ def weights_of(run_directory):
 
 
 def checkpoint_values(run_directory, step):
-    """Everything in a checkpoint but time, by key."""
+    """Everything in a checkpoint but time and the number of times it was saved, by key."""
     reader = tf.train.load_checkpoint(str(run_directory / "checkpoints" / f"ckpt-{step}"))
     keys = [key for key in reader.get_variable_to_shape_map() if "CHECKPOINTABLE" not in key]
-    return {key: reader.get_tensor(key) for key in keys if "throughput" not in key}
+    return {
+        key: reader.get_tensor(key)
+        for key in keys
+        if not key.startswith(("throughput", "save_counter"))
+    }
 
 
 def assert_same_bits(left, right):
