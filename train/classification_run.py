@@ -8,7 +8,7 @@ from train.classification_trainer import ClassificationTrainer
 from train.history import read_history
 from train.model_loading import load_classifier
 from train.training_run import TrainingRun
-from train.unit_usage import dead_units, usage_lines
+from train.unit_usage import dead_units, usage_remarks
 
 
 class ClassificationRun(TrainingRun):
@@ -53,14 +53,8 @@ class ClassificationRun(TrainingRun):
 
     def remarks(self):
         if self.config.model.halting is None:
-            return
-        usage = self.evaluator.unit_usage
-        yield from usage_lines(usage)
-        if dead := dead_units(usage):
-            yield (
-                f"warning: no position of any held-out image reached {', '.join(dead)}; a lower "
-                "ponder_weight or halting_bias keeps units alive"
-            )
+            return ()
+        return usage_remarks(self.evaluator.unit_usage)
 
     def own_metrics(self, evaluated: bool) -> dict[str, Any]:
         metrics = {

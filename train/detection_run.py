@@ -10,7 +10,7 @@ from train.detection_loading import load_detector_or_classifier
 from train.detection_trainer import DetectionTrainer
 from train.history import read_history
 from train.training_run import TrainingRun
-from train.unit_usage import dead_units, usage_lines
+from train.unit_usage import dead_units, usage_remarks
 
 
 class DetectionRun(TrainingRun):
@@ -48,14 +48,8 @@ class DetectionRun(TrainingRun):
 
     def remarks(self):
         if self.config.model.halting is None:
-            return
-        usage = self.evaluator.unit_usage
-        yield from usage_lines(usage)
-        if dead := dead_units(usage):
-            yield (
-                f"warning: no position of any held-out image reached {', '.join(dead)}; a lower "
-                "ponder_weight or halting_bias keeps units alive"
-            )
+            return ()
+        return usage_remarks(self.evaluator.unit_usage)
 
     def own_metrics(self, evaluated: bool) -> dict[str, Any]:
         metrics = {

@@ -1,6 +1,6 @@
 """The watch for dead units: units at the end of a block that no position reaches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 
 def usage_lines(usage: Mapping[str, Sequence[float]]) -> list[str]:
@@ -32,3 +32,13 @@ def usage_scalars(usage: Mapping[str, Sequence[float]]) -> dict[str, float]:
         for block, shares in usage.items()
         for number, share in enumerate(shares, start=1)
     }
+
+
+def usage_remarks(usage: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    """Lines for the log after an evaluation: the use of all units, and a warning of dead ones."""
+    yield from usage_lines(usage)
+    if dead := dead_units(usage):
+        yield (
+            f"warning: no position of any held-out image reached {', '.join(dead)}; a lower "
+            "ponder_weight or halting_bias keeps units alive"
+        )
