@@ -12,11 +12,23 @@ from train import configs
 def build_strategy(config: configs.RuntimeConfig) -> tf.distribute.Strategy:
     """Builds the strategy; `multi_worker_mirrored` waits here until all workers are there.
 
-    Nothing may have run in TensorFlow before: devices and collectives are set up at its start.
+    Nothing may have run in TensorFlow before: devices and collectives are set up at its start. A
+    process that trains several models gets the same strategy each time, as the collectives of two
+    would take each other's places.
 
     Raises:
         UserError: the devices or the cluster are not there.
     """
+    key = (config.strategy, config.replicas, config.tpu)
+    if key not in _built:
+        _built[key] = _build(config)
+    return _built[key]
+
+
+_built: dict[tuple, tf.distribute.Strategy] = {}
+
+
+def _build(config: configs.RuntimeConfig) -> tf.distribute.Strategy:
     if config.strategy == "one_device":
         return tf.distribute.get_strategy()
     if config.strategy == "mirrored":
