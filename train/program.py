@@ -77,8 +77,10 @@ def _user_error(error: Exception) -> UserError | None:
     if isinstance(error, UserError):
         return error
     of_tensorflow = type(error).__module__.startswith("tensorflow.")
-    if isinstance(error, OSError) and error.errno in _NO_ROOM or (
-        of_tensorflow and any(os.strerror(number) in str(error) for number in _NO_ROOM)
+    if (
+        isinstance(error, OSError)
+        and error.errno in _NO_ROOM
+        or (of_tensorflow and any(os.strerror(number) in str(error) for number in _NO_ROOM))
     ):
         return UserError(f"the disk refuses to take more: {str(error):.300}")
     if of_tensorflow:
