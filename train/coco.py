@@ -4,8 +4,7 @@
 
 A run that was stopped goes on from its last checkpoint when the same command is given again; then
 `--config` may be left out. Besides what every run writes, `--model_dir` gets `predictions.json`,
-the held-out detections in COCO's result format. Exit codes: 0 done, 1 training diverged (NaN), 2 a
-mistake in the settings or the data.
+the held-out detections in COCO's result format. Exit codes: `train/exit_codes.py`.
 """
 
 from collections.abc import Iterator

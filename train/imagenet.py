@@ -3,8 +3,7 @@
     python -m train.imagenet --config=configs/quickstart.yaml --model_dir=runs/quickstart
 
 A run that was stopped goes on from its last checkpoint when the same command is given again; then
-`--config` may be left out. Exit codes: 0 done, 1 training diverged (NaN), 2 a mistake in the
-settings or the data.
+`--config` may be left out. Exit codes: `train/exit_codes.py`.
 """
 
 from collections.abc import Iterator
