@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from train.classification_trainer import cross_entropy
-from train.evaluator import Evaluator
+from train.evaluator import Evaluator, joined
 from train.localization import localization_auc
 from train.unit_usage import usage_scalars
 
@@ -51,7 +51,6 @@ class ClassificationEvaluator(Evaluator):
     Attributes:
         samples: list of `SampleImage` of the last evaluation.
         flops: int64 [images] of the last evaluation.
-        unit_usage: per block, the share of positions at which unit 1, 2, ... was computed.
         plain_flops: per image, of the same network without halting.
     """
 
@@ -60,7 +59,6 @@ class ClassificationEvaluator(Evaluator):
         self.model = model
         self.samples: list[SampleImage] = []
         self.flops = np.zeros([0], np.int64)
-        self.unit_usage: dict[str, list[float]] = {}
         self.plain_flops = 0
         self._keep_every = max(1, num_examples // num_samples)
         self._num_samples = num_samples
@@ -117,12 +115,7 @@ class ClassificationEvaluator(Evaluator):
         return state
 
     def end(self, state) -> dict[str, float]:
-        if not state["images"]:
-            raise ValueError("Expected at least one held-out image, the data set gave none")
-        arrays = {
-            name: np.concatenate([batch[name] for batch in state["arrays"]])
-            for name in state["arrays"][0]
-        }
+        arrays = joined(state["arrays"])
         self.samples, self.flops = state["samples"], arrays["flops"]
         flops = self.flops.astype(np.float64)
         result = {

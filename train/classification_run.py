@@ -8,7 +8,6 @@ from train.classification_trainer import ClassificationTrainer
 from train.history import read_history
 from train.model_loading import load_classifier
 from train.training_run import TrainingRun
-from train.unit_usage import dead_units, usage_remarks
 
 
 class ClassificationRun(TrainingRun):
@@ -51,23 +50,10 @@ class ClassificationRun(TrainingRun):
             f"FLOPs {values['flops_ratio']:.1%} of the plain network's"
         )
 
-    def remarks(self):
-        if self.config.model.halting is None:
-            return ()
-        return usage_remarks(self.evaluator.unit_usage)
-
     def own_metrics(self, evaluated: bool) -> dict[str, Any]:
-        metrics = {
-            "halting": self.config.model.halting,
-            "ponder_weight": self._ponder_weight(),
-            "flops_budget": self.config.train.flops_budget,
-            "corrupt_images_skipped": len(getattr(self.data, "corrupt_images", ())),
-        }
+        metrics = {"flops_budget": self.config.train.flops_budget}
         if evaluated:
             metrics["plain_flops"] = self.evaluator.plain_flops
-            metrics["unit_usage"] = self.evaluator.unit_usage
-            if self.config.model.halting is not None:
-                metrics["dead_units"] = dead_units(self.evaluator.unit_usage)
         return metrics
 
     def write_report(self, metrics):
@@ -80,8 +66,3 @@ class ClassificationRun(TrainingRun):
             flops=self.evaluator.flops,
             class_names=self.model.class_names,
         )
-
-    def _ponder_weight(self) -> float | None:
-        if self.state.controller is not None:
-            return float(self.state.controller.ponder_weight)
-        return self.config.model.ponder_weight

@@ -34,11 +34,6 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
     )
     if "resnet101_flops_ratio" in metrics:
         yield f"share of ResNet-101      {metrics['resnet101_flops_ratio']:.4f}"
-    units = ", ".join(f"{name} {value:.2f}" for name, value in metrics["num_units"].items())
-    yield f"units per block          {units}"
-    if "ponder_localization_auc" in metrics:
-        yield f"ponder localization AUC  {metrics['ponder_localization_auc']:.4f}"
-    yield f"trained                  {metrics['steps']} steps, {metrics['train_seconds']:.0f} s"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import tensorflow as tf
 from sact_tf.detection.evaluation import coco_results, evaluate_detections
 from sact_tf.visualization import detections as drawing
 from sact_tf.visualization import ponder_maps
-from train.evaluator import Evaluator
+from train.evaluator import Evaluator, joined
 from train.localization import box_masks, mask_auc
 from train.unit_usage import usage_scalars
 
@@ -61,7 +61,6 @@ class DetectionEvaluator(Evaluator):
         samples: list of `SampleDetections`.
         flops: int64 [images], of the extractor.
         plain_flops: int64 [images], of the same extractor without halting.
-        unit_usage: per block, the share of positions at which unit 1, 2, ... was computed.
     """
 
     def __init__(
@@ -78,7 +77,6 @@ class DetectionEvaluator(Evaluator):
         self.predictions = "[]"
         self.samples: list[SampleDetections] = []
         self.flops = self.plain_flops = np.zeros([0], np.int64)
-        self.unit_usage: dict[str, list[float]] = {}
         self._data = data
         self._ground_truth = functools.cache(data.ground_truth)
         self._keep_every = max(1, data.num_examples("validation") // num_samples)
@@ -146,12 +144,7 @@ class DetectionEvaluator(Evaluator):
         return state
 
     def end(self, state) -> dict[str, float]:
-        if not state["images"]:
-            raise ValueError("Expected at least one held-out image, the data set gave none")
-        arrays = {
-            name: np.concatenate([batch[name] for batch in state["arrays"]])
-            for name in state["arrays"][0]
-        }
+        arrays = joined(state["arrays"])
         results = state["results"]
         self.predictions, self.samples = json.dumps(results) + "\n", state["samples"]
         self.flops, self.plain_flops = arrays["flops"], arrays["plain"]

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from sact_tf.files import atomic_path, atomic_write_text
+from sact_tf.files import atomic_write_text
 from sact_tf.visualization import charts, curves, figures, html, ponder_maps
 from sact_tf.visualization.detections import DetectionSample, detections_figure
-from train import config_loading, detection_configs
+from train import detection_configs, report_parts
 from train.detection_evaluator import SampleDetections
 from train.run_directory import RunDirectory
 
@@ -74,33 +74,20 @@ def write_report(
         )
     sections: dict[str, list[str]] = {"Results": [_key_numbers(metrics)]}
     for heading, (name, picture, caption) in pictures.items():
-        sections[heading] = [html.picture(picture, caption)]
-        with atomic_path(directory.pictures / f"{name}.png") as temporary:
-            temporary.write_bytes(picture.standalone)
-    sections["Settings"] = [
-        html.folded_text("config.yaml", config_loading.dump_config(config)),
-        html.table(("package", "version"), sorted(metrics["versions"].items())),
-    ]
-    atomic_write_text(directory.report, html.page(_title(config), _lead(config, metrics), sections))
+        sections[heading] = [report_parts.picture(directory, name, picture, caption)]
+    sections["Settings"] = report_parts.settings(config, metrics)
+    atomic_write_text(
+        directory.report, html.page(_title(config), report_parts.lead(config, metrics), sections)
+    )
 
 
 def _title(config: detection_configs.DetectionConfig) -> str:
     model, data = config.model, config.data
     network = f"ResNet-{model.depth}" if model.depth else "ResNet"
-    halting = {None: "without halting", "act": "with ACT", "sact": "with SACT"}[model.halting]
+    halting = report_parts.HALTING_NAMES[model.halting]
     source = {"digit_scenes": "digit scenes", "coco": "one's own COCO-format data"}
     name = source.get(data.source) or data.tfds.name
     return f"Faster R-CNN on {network} {halting}: {name}"
-
-
-def _lead(config: detection_configs.DetectionConfig, metrics: dict[str, Any]) -> str:
-    weight = "" if config.model.halting is None else f", τ = {config.model.ponder_weight:g}"
-    return (
-        f"{metrics['steps']:,} training steps of {config.train.batch_size} images in "
-        f"{metrics['train_seconds']:,.0f} s{weight}, seed {config.train.seed}; "
-        f"{metrics['parameters']:,} trainable parameters. All figures below are of "
-        f"{metrics['num_examples']:,} held-out images."
-    )
 
 
 def _key_numbers(metrics: dict[str, Any]) -> str:

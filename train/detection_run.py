@@ -10,7 +10,6 @@ from train.detection_loading import load_detector_or_classifier
 from train.detection_trainer import DetectionTrainer
 from train.history import read_history
 from train.training_run import TrainingRun
-from train.unit_usage import dead_units, usage_remarks
 
 
 class DetectionRun(TrainingRun):
@@ -46,23 +45,10 @@ class DetectionRun(TrainingRun):
             f"extractor FLOPs {values['flops_ratio']:.1%} of the plain extractor's"
         )
 
-    def remarks(self):
-        if self.config.model.halting is None:
-            return ()
-        return usage_remarks(self.evaluator.unit_usage)
-
     def own_metrics(self, evaluated: bool) -> dict[str, Any]:
-        metrics = {
-            "halting": self.config.model.halting,
-            "ponder_weight": self.config.model.ponder_weight,
-            "corrupt_images_skipped": len(self.data.corrupt_images),
-        }
-        if evaluated:
-            metrics["plain_extractor_flops_mean"] = float(self.evaluator.plain_flops.mean())
-            metrics["unit_usage"] = self.evaluator.unit_usage
-            if self.config.model.halting is not None:
-                metrics["dead_units"] = dead_units(self.evaluator.unit_usage)
-        return metrics
+        if not evaluated:
+            return {}
+        return {"plain_extractor_flops_mean": float(self.evaluator.plain_flops.mean())}
 
     def write_report(self, metrics):
         atomic_write_text(self.directory.path / "predictions.json", self.evaluator.predictions)

@@ -26,11 +26,6 @@ def _summary(metrics: dict[str, Any]) -> Iterator[str]:
     yield f"cross entropy            {metrics['cross_entropy']:.4f}"
     yield f"FLOPs per image          {metrics['flops_mean']:.4g} +- {metrics['flops_std']:.3g}"
     yield f"share of plain network   {metrics['flops_ratio']:.4f} ({metrics['plain_flops']:.4g})"
-    units = ", ".join(f"{name} {value:.2f}" for name, value in metrics["num_units"].items())
-    yield f"units per block          {units}"
-    if "ponder_localization_auc" in metrics:
-        yield f"ponder localization AUC  {metrics['ponder_localization_auc']:.4f}"
-    yield f"trained                  {metrics['steps']} steps, {metrics['train_seconds']:.0f} s"
 
 
 if __name__ == "__main__":

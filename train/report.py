@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from sact_tf.files import atomic_path, atomic_write_text
+from sact_tf.files import atomic_write_text
 from sact_tf.visualization import charts, curves, figures, gallery, html, ponder_maps
-from train import config_loading, configs
+from train import configs, report_parts
 from train.classification_evaluator import SampleImage
 from train.run_directory import RunDirectory
 
@@ -17,7 +17,6 @@ _GALLERY_TITLES = {
     "middle": "Middle ponder cost",
     "high": "High ponder cost",
 }
-_HALTING_NAMES = {None: "without halting", "act": "with ACT", "sact": "with SACT"}
 
 
 def write_report(
@@ -58,16 +57,11 @@ def write_report(
         "curves": "Training",
     }
     for name, (picture, caption) in pictures.items():
-        sections[headings[name]] = [html.picture(picture, caption)]
-        with atomic_path(directory.pictures / f"{name}.png") as temporary:
-            temporary.write_bytes(picture.standalone)
+        sections[headings[name]] = [report_parts.picture(directory, name, picture, caption)]
     if config.model.halting is not None:
         sections[headings["unit_usage"]].append(_block_table(metrics))
-    sections["Settings"] = [
-        html.folded_text("config.yaml", config_loading.dump_config(config)),
-        html.table(("package", "version"), sorted(metrics["versions"].items())),
-    ]
-    page = html.page(_title(config), _lead(config, metrics), sections)
+    sections["Settings"] = report_parts.settings(config, metrics)
+    page = html.page(_title(config), report_parts.lead(config, metrics), sections)
     atomic_write_text(directory.report, page)
 
 
@@ -82,19 +76,8 @@ def _title(config: configs.ClassificationConfig) -> str:
     else:
         network = f"ResNet of {'-'.join(map(str, model.units))} units"
     source = {"tfds": data.tfds and data.tfds.name, "cluttered_digits": "cluttered digits"}
-    return (
-        f"{network} {_HALTING_NAMES[model.halting]} on {source.get(data.source, 'an image folder')}"
-    )
-
-
-def _lead(config: configs.ClassificationConfig, metrics: dict[str, Any]) -> str:
-    weight = "" if config.model.halting is None else f", τ = {config.model.ponder_weight:g}"
-    return (
-        f"{metrics['steps']:,} training steps of {config.train.batch_size} images in "
-        f"{metrics['train_seconds']:,.0f} s{weight}, seed {config.train.seed}; "
-        f"{metrics['parameters']:,} trainable parameters. All figures below are of "
-        f"{metrics['num_examples']:,} held-out images."
-    )
+    halting = report_parts.HALTING_NAMES[model.halting]
+    return f"{network} {halting} on {source.get(data.source, 'an image folder')}"
 
 
 def _key_numbers(metrics: dict[str, Any]) -> str:

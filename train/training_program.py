@@ -40,7 +40,8 @@ def main(
         config_class: dataclass of the config, with the sections `train`, `evaluation`, `runtime`.
         resolve: see `train.config_loading.load_config`.
         run_class: what trains and evaluates.
-        summary: lines that say an evaluation's result, from the content of `metrics.json`.
+        summary: lines that say how good the model is and what it costs, from the content of
+            `metrics.json`; what all programs say follows.
     """
     quiet_logging()
     directory = RunDirectory(_MODEL_DIR.value)
@@ -48,5 +49,13 @@ def main(
     run = run_class(config, directory, trains=_MODE.value != "eval")
     metrics = perform(run, _MODE.value)
     if metrics is not None and run.is_chief:
-        print("\n".join(summary(metrics)))
+        print("\n".join([*summary(metrics), *_spent(metrics)]))
         print(f"metrics: {directory.metrics}\nreport:  {directory.report}")
+
+
+def _spent(metrics: dict[str, Any]) -> Iterator[str]:
+    units = ", ".join(f"{name} {value:.2f}" for name, value in metrics["num_units"].items())
+    yield f"units per block          {units}"
+    if "ponder_localization_auc" in metrics:
+        yield f"ponder localization AUC  {metrics['ponder_localization_auc']:.4f}"
+    yield f"trained                  {metrics['steps']} steps, {metrics['train_seconds']:.0f} s"

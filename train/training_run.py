@@ -26,6 +26,7 @@ from train.strategies import build_strategy, num_workers, worker_index
 from train.throughput import RATES, Throughput
 from train.trainer import Trainer, TrainingState
 from train.training_task import TrainingTask
+from train.unit_usage import dead_units, usage_remarks
 from train.weight_average import WeightAverage
 
 # Share of the time beyond which the input is worth a warning.
@@ -38,7 +39,7 @@ class TrainingRun(TrainingTask):
     A subclass implements `TrainingTask`.
 
     Args:
-        config: resolved; has the sections `train`, `evaluation` and `runtime`.
+        config: resolved; has the sections `model`, `train`, `evaluation` and `runtime`.
         directory: where everything is written.
         trains: False for an evaluation, which needs a checkpoint.
     """
@@ -146,7 +147,7 @@ class TrainingRun(TrainingTask):
         self._save_model()
         if not evaluates and self.is_chief:
             atomic_write_json(
-                self.directory.metrics, {**self.common_metrics(), **self.own_metrics(False)}
+                self.directory.metrics, {**self._common_metrics(), **self.own_metrics(False)}
             )
 
     def stop(self) -> str | None:
@@ -168,16 +169,19 @@ class TrainingRun(TrainingTask):
         """
         self.progress.say(f"evaluating on {self.data.num_examples('validation')} held-out images")
         values = _nested(self._evaluate())
-        metrics = {**values, **self.common_metrics(), **self.own_metrics(True)}
+        metrics = {**values, **self._common_metrics(), **self._usage(), **self.own_metrics(True)}
         if self.is_chief:
             atomic_write_json(self.directory.metrics, metrics)
             self.write_report(metrics)
         return metrics
 
-    def common_metrics(self) -> dict[str, Any]:
+    def _common_metrics(self) -> dict[str, Any]:
         """What `metrics.json` says of every run."""
         weights = self.model.trainable_variables
         return {
+            "halting": self.config.model.halting,
+            "ponder_weight": self._ponder_weight(),
+            "corrupt_images_skipped": len(getattr(self.data, "corrupt_images", ())),
             "steps": self.step,
             **self.state.throughput.totals(),
             "replicas": self.strategy.num_replicas_in_sync,
@@ -190,6 +194,17 @@ class TrainingRun(TrainingTask):
                 "python": platform.python_version(),
             },
         }
+
+    def _usage(self) -> dict[str, Any]:
+        usage = self.evaluator.unit_usage
+        if self.config.model.halting is None:
+            return {"unit_usage": usage}
+        return {"unit_usage": usage, "dead_units": dead_units(usage)}
+
+    def _ponder_weight(self) -> float | None:
+        if self.state.controller is not None:
+            return float(self.state.controller.ponder_weight)
+        return self.config.model.ponder_weight
 
     def _check_sizes(self, trains: bool) -> None:
         examples, batch_size = self.data.num_examples("train"), self.config.train.batch_size
@@ -266,8 +281,9 @@ class TrainingRun(TrainingTask):
         values = {name: np.asarray(value).item() for name, value in values.items()}
         if not self._history.has("validation", self.step):
             self._history.append("validation", self.step, values)
-        for line in self.remarks():
-            self.progress.say(line)
+        if self.config.model.halting is not None:
+            for line in usage_remarks(self.evaluator.unit_usage):
+                self.progress.say(line)
         return values
 
     def _save_model(self) -> None:

@@ -1,7 +1,7 @@
 """What a training run leaves to the programs: the task."""
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -59,10 +59,6 @@ class TrainingTask(abc.ABC):
     @abc.abstractmethod
     def evaluation_line(self, values: dict[str, float]) -> str:
         """Says the result of an evaluation in a few words, for the log."""
-
-    def remarks(self) -> Iterable[str]:
-        """Lines for the log after each evaluation; none by default."""
-        return ()
 
     def own_metrics(self, evaluated: bool) -> dict[str, Any]:
         """Returns what `metrics.json` has beside the numbers of every run; nothing by default.

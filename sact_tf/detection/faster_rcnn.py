@@ -250,8 +250,6 @@ class FasterRCNN(GroundTruthTraining, keras.Model):
         """Operations of the feature extractor without halting, for one image: an int."""
         return self.backbone.plain_flops(height, width, self.feature_block)
 
-    extractor_plain_flops = plain_flops
-
     def warm_start(self, source):
         """Copies the weights of a classifier, a backbone or another detector.
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 import sact_tf
 from sact_tf.detection import FasterRCNN
 from sact_tf.detection.faster_rcnn import LOSS_PARTS, PREDICTIONS
-from sact_tf.models import ImageClassifier, ResNetBackbone
-from tests.harness import assert_same, check_config, randomize, run_python
+from sact_tf.models import ResNetBackbone
+from tests.harness import assert_same
 
 STEP = 7
 
@@ -188,14 +188,14 @@ def test_weight_decay_is_of_what_is_trained(make_detector, scene):
 
 def test_flops_are_the_extractors(make_detector, scene):
     plain = make_detector(None)
-    expected = plain.extractor_plain_flops(64, 80)
+    expected = plain.plain_flops(64, 80)
     image = scene["image"][:1]
     np.testing.assert_array_equal(plain(image)["extractor_flops"], [expected])
     backbone = ResNetBackbone((2, 2), base_channels=4, stem_channels=4, unit="basic")
     assert backbone.plain_flops(64, 80) == expected
     np.testing.assert_array_equal(backbone.forward(image)["flops"], [expected])
     adaptive = make_detector("sact")
-    assert adaptive.extractor_plain_flops(64, 80) == expected
+    assert adaptive.plain_flops(64, 80) == expected
     assert not np.array_equal(adaptive(image)["extractor_flops"], [expected])
 
 
@@ -339,146 +339,6 @@ class TestFit:
             detector.fit(tf.data.Dataset.from_tensors(scene), verbose=0).history["loss"]
         )
         assert detector(scene)["boxes"].dtype == tf.float32
-
-
-class TestFiles:
-    OPTIONS = {
-        "class_names": ["a", "b", "c"],
-        "preprocessing": {"kind": "x"},
-        "feature_block": "block1",
-        "adaptive_box_head": True,
-        "anchor_sizes": (8, 24),
-        "aspect_ratios": (1.0, 3.0),
-        "rpn_channels": 12,
-        "num_proposals": 20,
-        "proposal_candidates": 99,
-        "proposal_iou": 0.6,
-        "sampled_anchors": 32,
-        "sampled_regions": 8,
-        "crop_size": 5,
-        "box_loss_weight": 1.5,
-        "max_detections": 7,
-        "score_threshold": 0.02,
-        "detection_iou": 0.4,
-        "freeze_batch_norm": True,
-        "name": "mine",
-    }
-
-    def test_config(self, make_detector):
-        restored = check_config(lambda: make_detector(random=False, **self.OPTIONS))
-        assert restored.extractor[-1].name == "block1"
-        assert not restored.box_head.postnorm.trainable
-
-    def test_keras_file(self, make_detector, scene, tmp_path):
-        detector = make_detector(**self.OPTIONS)
-        path = tmp_path / "detector.keras"
-        detector.save(path)
-        restored = keras.models.load_model(path)
-        assert_same(restored(scene), detector(scene), 1e-6)
-        assert restored.class_names == ["a", "b", "c"]
-        assert restored.preprocessing == {"kind": "x"}
-        assert len(restored.trainable_variables) == len(detector.trainable_variables)
-
-    def test_a_bare_import_loads_it(self, make_detector, tmp_path):
-        path = tmp_path / "detector.keras"
-        make_detector().save(path)
-        code = (
-            "import sys, sact_tf, keras\n"
-            "model = keras.models.load_model(sys.argv[1])\n"
-            "assert not [name for name in sys.modules if name.startswith('official')]\n"
-            "print(type(model).__name__, model.num_classes)"
-        )
-        assert run_python(code, path).split() == ["FasterRCNN", "3"]
-
-    @pytest.mark.parametrize(
-        "execution", ["masked", pytest.param("tiled", marks=pytest.mark.large)]
-    )
-    def test_saved_model(self, make_detector, scene, tmp_path, execution):
-        detector = sact_tf.set_execution(make_detector(), execution)
-        detector.export(
-            tmp_path / "export",
-            input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
-            verbose=False,
-        )
-        np.save(tmp_path / "image.npy", scene["image"][:1])
-        code = (
-            "import sys, numpy as np, tensorflow as tf\n"
-            "model = tf.saved_model.load(sys.argv[1] + '/export')\n"
-            "image = np.load(sys.argv[1] + '/image.npy')\n"
-            "np.savez(sys.argv[1] + '/out', **model.serve(image))\n"
-            "model.serve(np.zeros([2, 40, 70, 3], 'float32'))"
-        )
-        run_python(code, tmp_path, blocked=("keras", "sact_tf", "official", "tf_keras"))
-        with np.load(tmp_path / "out.npz") as out:
-            expected = detector(scene["image"][:1])
-            assert set(out) == set(expected)
-            for name in PREDICTIONS:
-                assert_same(out[name], expected[name], 1e-4)
-
-    def test_checkpoint(self, make_detector, scene, tmp_path):
-        one, two = make_detector(), make_detector(random=False)
-        path = tf.train.Checkpoint(model=one).save(str(tmp_path / "model"))
-        tf.train.Checkpoint(model=two).restore(path).assert_existing_objects_matched()
-        assert_same(two(scene), one(scene), 1e-6)
-
-
-class TestWarmStart:
-    def test_from_a_classifier(self, make_detector):
-        source = ResNetBackbone((2, 2, 2), base_channels=4, stem_channels=4, unit="basic")
-        source = randomize(ImageClassifier(source, 7), seed=3)
-        detector = make_detector(random=False)
-        uncovered = detector.warm_start(source)
-        np.testing.assert_array_equal(
-            detector.extractor[1].units[1].conv1.kernel,
-            source.backbone.blocks[1].units[1].conv1.kernel,
-        )
-        np.testing.assert_array_equal(
-            detector.box_block.units[1].conv2.kernel,
-            source.backbone.blocks[2].units[1].conv2.kernel,
-        )
-        first = source.backbone.blocks[2].units[0].preact
-        for name in ("gamma", "beta", "moving_mean", "moving_variance"):
-            ours, theirs = detector.rpn.preact, first
-            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
-            ours, theirs = detector.box_head.postnorm, source.postnorm
-            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
-        assert sorted(line.split(":")[0] for line in uncovered) == sorted(
-            [f"block1/halting_score_{n}" for n in (1,)]
-            + [f"block2/halting_score_{n}" for n in (1,)]
-            + ["rpn/conv", "rpn/scores", "rpn/boxes", "box_head/scores", "box_head/boxes"]
-        )
-
-    def test_halting_scores_come_from_the_same_kind_of_halting(self, make_detector):
-        source = ResNetBackbone(
-            (2, 2, 2), base_channels=4, stem_channels=4, unit="basic", halting="sact"
-        )
-        randomize(source, seed=3)
-        for halting in ("sact", "act"):
-            detector = make_detector(halting, random=False)
-            uncovered = detector.warm_start(source)
-            ours, theirs = (net.blocks[1].halting_scores[0] for net in (detector.backbone, source))
-            same = [v.shape for v in ours.weights] == [v.shape for v in theirs.weights] and all(
-                np.array_equal(a, b) for a, b in zip(ours.weights, theirs.weights, strict=True)
-            )
-            assert same == (halting == "sact")
-            assert any("halting" in line for line in uncovered) == (halting == "act")
-
-    def test_from_a_shallower_backbone(self, make_detector):
-        uncovered = make_detector().warm_start(
-            ResNetBackbone((2, 1), base_channels=4, stem_channels=4, unit="basic")
-        )
-        places = [line.split(":")[0] for line in uncovered]
-        assert {"block2/unit_2", "block3/unit_1", "rpn/preact", "box_head/postnorm"} <= set(places)
-
-    def test_from_a_detector(self, make_detector, scene):
-        source, detector = make_detector(), make_detector(random=False)
-        detector.warm_start(source)
-        assert_same(detector.rpn.get_weights(), source.rpn.get_weights())
-        assert_same(detector.box_head.get_weights(), source.box_head.get_weights())
-
-    def test_from_something_else(self, make_detector):
-        with pytest.raises(ValueError, match="ResNetBackbone"):
-            make_detector().warm_start(keras.Sequential([]))
 
 
 @pytest.mark.parametrize(

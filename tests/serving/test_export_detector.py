@@ -73,6 +73,6 @@ def test_in_a_process_without_sact_tf_and_keras(detector, tmp_path):
         assert served["boxes"][index][:number, 2].max() <= picture.shape[0] + 0.01
         assert mapped["flops"][index] == wanted["extractor_flops"][0]
         size = image.shape[:2]
-        assert mapped["plain_flops"][index] == detector.extractor_plain_flops(*size)
+        assert mapped["plain_flops"][index] == detector.plain_flops(*size)
         cost = mapped["ponder_cost_map"][index][: size[0], : size[1]]
         np.testing.assert_allclose(cost, wanted["ponder_cost_map"][0], atol=1e-3)

@@ -1,0 +1,67 @@
+"""Detectors that start from other models."""
+
+import keras
+import numpy as np
+import pytest
+
+from sact_tf.models import ImageClassifier, ResNetBackbone
+from tests.harness import assert_same, randomize
+
+
+class TestWarmStart:
+    def test_from_a_classifier(self, make_detector):
+        source = ResNetBackbone((2, 2, 2), base_channels=4, stem_channels=4, unit="basic")
+        source = randomize(ImageClassifier(source, 7), seed=3)
+        detector = make_detector(random=False)
+        uncovered = detector.warm_start(source)
+        np.testing.assert_array_equal(
+            detector.extractor[1].units[1].conv1.kernel,
+            source.backbone.blocks[1].units[1].conv1.kernel,
+        )
+        np.testing.assert_array_equal(
+            detector.box_block.units[1].conv2.kernel,
+            source.backbone.blocks[2].units[1].conv2.kernel,
+        )
+        first = source.backbone.blocks[2].units[0].preact
+        for name in ("gamma", "beta", "moving_mean", "moving_variance"):
+            ours, theirs = detector.rpn.preact, first
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+            ours, theirs = detector.box_head.postnorm, source.postnorm
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+        assert sorted(line.split(":")[0] for line in uncovered) == sorted(
+            [f"block1/halting_score_{n}" for n in (1,)]
+            + [f"block2/halting_score_{n}" for n in (1,)]
+            + ["rpn/conv", "rpn/scores", "rpn/boxes", "box_head/scores", "box_head/boxes"]
+        )
+
+    def test_halting_scores_come_from_the_same_kind_of_halting(self, make_detector):
+        source = ResNetBackbone(
+            (2, 2, 2), base_channels=4, stem_channels=4, unit="basic", halting="sact"
+        )
+        randomize(source, seed=3)
+        for halting in ("sact", "act"):
+            detector = make_detector(halting, random=False)
+            uncovered = detector.warm_start(source)
+            ours, theirs = (net.blocks[1].halting_scores[0] for net in (detector.backbone, source))
+            same = [v.shape for v in ours.weights] == [v.shape for v in theirs.weights] and all(
+                np.array_equal(a, b) for a, b in zip(ours.weights, theirs.weights, strict=True)
+            )
+            assert same == (halting == "sact")
+            assert any("halting" in line for line in uncovered) == (halting == "act")
+
+    def test_from_a_shallower_backbone(self, make_detector):
+        uncovered = make_detector().warm_start(
+            ResNetBackbone((2, 1), base_channels=4, stem_channels=4, unit="basic")
+        )
+        places = [line.split(":")[0] for line in uncovered]
+        assert {"block2/unit_2", "block3/unit_1", "rpn/preact", "box_head/postnorm"} <= set(places)
+
+    def test_from_a_detector(self, make_detector, scene):
+        source, detector = make_detector(), make_detector(random=False)
+        detector.warm_start(source)
+        assert_same(detector.rpn.get_weights(), source.rpn.get_weights())
+        assert_same(detector.box_head.get_weights(), source.box_head.get_weights())
+
+    def test_from_something_else(self, make_detector):
+        with pytest.raises(ValueError, match="ResNetBackbone"):
+            make_detector().warm_start(keras.Sequential([]))
