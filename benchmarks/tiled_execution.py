@@ -5,7 +5,8 @@ python -m benchmarks.tiled_execution --depth=101 --image_size=600x1000 --batch=1
 
 Dense is the same backbone with halting=None. All ratios are to dense, of medians over turns in
 which every function runs once; `all` is everything active. --executions adds `dense_xla`,
-`keras_applications` and `keras_applications_xla`.
+`keras_applications` and `keras_applications_xla`, and NAME_folded of `dense` and the adaptive ones:
+with batch normalizations folded into convolutions, as in an export.
 """
 
 import functools
@@ -27,10 +28,18 @@ from benchmarks.options import float_or_all, image_size, tile_sizes
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
+from sact_tf.serving.folding import folded_copy
 from train.program import run
 
 ADAPTIVE = ("masked", "tiled", "auto")
-EXECUTIONS = ("dense", *ADAPTIVE, "dense_xla", "keras_applications", "keras_applications_xla")
+EXECUTIONS = (
+    "dense",
+    *ADAPTIVE,
+    "dense_xla",
+    "keras_applications",
+    "keras_applications_xla",
+    *(f"{name}_folded" for name in ("dense", *ADAPTIVE)),
+)
 NUM_CLASSES = 1001
 
 _DEPTH = flags.DEFINE_integer("depth", 101, "50, 101, 152 or 200.")
@@ -76,12 +85,18 @@ class Bench:
         self._functions = {}
 
     @functools.cached_property
-    def model(self):
-        """The adaptive network, with scripted halting."""
+    def models(self):
+        """The adaptive network, with scripted halting, as it is and folded."""
         model = _classifier(halting="sact", tile_size=self.tile_sizes)
         halting_maps.fresh_scores(model)
-        halting_maps.script_halting(model, self.num_units)
-        return model
+        models = {False: model, True: folded_copy(model)[0]}
+        for each in models.values():
+            halting_maps.script_halting(each, self.num_units)
+        return models
+
+    @property
+    def model(self):
+        return self.models[False]
 
     @functools.cached_property
     def num_units(self):
@@ -105,10 +120,12 @@ class Bench:
 
     def _compile(self, execution):
         compiled = functools.partial(tf.function, autograph=False)
+        folded, execution = execution.endswith("_folded"), _plain_name(execution)
         if execution.endswith("_xla"):
             compiled = functools.partial(compiled, jit_compile=True)
         if execution.startswith("dense"):
             dense = _classifier(halting=None)
+            dense = folded_copy(dense)[0] if folded else dense
             return compiled(lambda: (dense(self.images, training=False),))
         if execution.startswith("keras_applications"):
             name = f"ResNet{_DEPTH.value}V2"
@@ -119,11 +136,13 @@ class Bench:
             )
             return compiled(lambda: (network(self.images, training=False)[:, 0, 0],))
 
+        model = self.models[folded]
+
         def adaptive():
-            outputs = self.model.forward(self.images)
+            outputs = model.forward(self.images)
             return outputs["logits"], outputs["flops"]
 
-        sact_tf.set_execution(self.model, execution)
+        sact_tf.set_execution(model, execution)
         function = compiled(adaptive)
         return function.get_concrete_function()
 
@@ -132,7 +151,7 @@ class Bench:
         functions = {name: self.function(name) for name in _with_dense(_EXECUTIONS.value)}
         times = measure.interleaved(functions, _RUNS.value)
         reference = None
-        if set(functions) & set(ADAPTIVE):
+        if {_plain_name(name) for name in functions} & set(ADAPTIVE):
             reference = self.function("masked")()[0].numpy()
         peaks = {name: self._peak_elsewhere(name, label) for name in functions}
         print(f"\n{_BATCH.value} x {self.height}x{self.width}, tile size {self.tile_sizes}")
@@ -153,7 +172,7 @@ class Bench:
             "max_abs_difference": None,
             "max_relative_difference": None,
         }
-        if name in ADAPTIVE:
+        if _plain_name(name) in ADAPTIVE:
             logits, flops = function()
             plain = self.model.plain_flops(self.height, self.width)
             row["flops_ratio"] = float(np.mean(flops.numpy())) / plain
@@ -195,7 +214,7 @@ def _peak(execution, target, height, width):
     them is the allocator's reserve, which grows in steps of powers of two.
     """
     bench = Bench(height, width)
-    if execution in ADAPTIVE:
+    if _plain_name(execution) in ADAPTIVE:
         bench.set(bench.maps(target)[0])
     function = bench.function(execution)
     function()
@@ -207,6 +226,10 @@ def _peak(execution, target, height, width):
 
 def _classifier(**options):
     return ImageClassifier(ResNetBackbone.from_depth(_DEPTH.value, **options), NUM_CLASSES)
+
+
+def _plain_name(execution):
+    return execution.removesuffix("_folded")
 
 
 def _with_dense(executions):

@@ -181,7 +181,10 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     def call(self, inputs, training=None, valid=None):
         first = self.units[0]
         inputs = zero_outside(inputs, valid)  # what is not finite there would reach the gradients
-        state = first(inputs, training=training, valid=valid)
+        if self.supports_jit or training or not hasattr(first, "output_and_mean"):
+            state, mean = first(inputs, training=training, valid=valid), None
+        else:
+            state, mean = first.output_and_mean(inputs, valid=valid)
         flops = first.flops(
             flops_ops.map_positions(tf.shape(inputs), valid)
             if first.outer_stride == 1
@@ -190,7 +193,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         )
         valid = subsample(valid, first.stride)
         output, halting, weights, later_flops = EXECUTIONS[self.execution](
-            self, state, valid, training
+            self, state, mean, valid, training
         )
         outputs = {
             "ponder_cost": halting.ponder_cost,

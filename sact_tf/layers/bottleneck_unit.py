@@ -6,8 +6,12 @@ import tensorflow as tf
 from sact_tf.layers.residual_unit import ResidualUnit
 from sact_tf.ops.active_rows import count_by_image, sum_by_image
 from sact_tf.ops.flops import conv2d_flops
-from sact_tf.ops.positions import subsample, zero_outside
-from sact_tf.ops.row_convolution import convolve_rows
+from sact_tf.ops.positions import at_least_float32, mean_over, subsample, sum_over, zero_outside
+from sact_tf.ops.row_convolution import convolve_map, convolve_rows
+
+# From this width on a 3x3 convolution of a small map is faster on a CPU as a gather and a product,
+# which don't depend on how the map's size suits the convolution's kernels (docs/performance.md).
+PRODUCT_FILTERS = 512
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -77,6 +81,29 @@ class BottleneckUnit(ResidualUnit):
         preact = self.activate(self.preact(inputs, training=training, positions=outer))
         return self._branch(preact, training, valid, outer, inner)
 
+    def output_and_mean(self, inputs, valid=None):
+        """The unit in inference and its output's mean [B, 4 * filters]; see `ResidualUnit`."""
+        preact = self.activate(self.preact(inputs, training=False, positions=valid))
+        inner = subsample(valid, self.stride)
+        if self.shortcut is not None:
+            shortcut = self.shortcut(preact)
+            mean = mean_over(at_least_float32(subsample(preact, self.stride)), inner)
+            mean = _linear(mean, self.shortcut)
+        else:
+            shortcut = subsample(inputs, self.stride)
+            mean = mean_over(at_least_float32(shortcut), inner)
+        hidden = self._hidden(preact, False, valid, valid, inner, by_products=True)
+        mean += _linear(mean_over(at_least_float32(hidden), inner), self.conv3)
+        return shortcut + self.conv3(hidden), mean
+
+    def residual_and_sum(self, inputs, counted, valid=None):
+        """f(x) in inference and its sum [B, 4 * filters]; see `ResidualUnit`."""
+        preact = self.activate(self.preact(inputs, training=False, positions=valid))
+        hidden = self._hidden(preact, False, valid, valid, valid, by_products=True)
+        total = sum_over(at_least_float32(hidden), counted)
+        count = tf.reduce_sum(tf.cast(counted, total.dtype), axis=[1, 2])[:, tf.newaxis]
+        return self.conv3(hidden), _linear(total, self.conv3, count)
+
     def residual_rows(self, states, rows, batch, training=None):
         """f(x) at the active positions, and its sums; see `ResidualUnit`."""
         preact = self.preact.on_rows(states, self.activate, training)
@@ -98,16 +125,27 @@ class BottleneckUnit(ResidualUnit):
         return total
 
     def _branch(self, preact, training, valid, outer, inner):
+        return self.conv3(self._hidden(preact, training, valid, outer, inner))
+
+    def _hidden(self, preact, training, valid, outer, inner, by_products=False):
         reduced = self.bn1(self.conv1(preact), training=training, positions=outer)
         reduced = zero_outside(self.activate(reduced), valid)
-        spatial = self.bn2(self.conv2(reduced), training=training, positions=inner)
-        return self.conv3(self.activate(spatial))
+        if by_products and self.filters >= PRODUCT_FILTERS:
+            kernel = tf.convert_to_tensor(self.conv2.kernel)
+            spatial = convolve_map(reduced, kernel, self.stride)
+        else:
+            spatial = self.conv2(reduced)
+        return self.activate(self.bn2(spatial, training=training, positions=inner))
 
     def _restore_rows(self, hidden, rows, batch):
         kernel = tf.convert_to_tensor(self.conv3.kernel)[0, 0]
         bias = tf.convert_to_tensor(self.conv3.bias)
         residual = tf.nn.bias_add(tf.matmul(hidden, kernel), bias)
-        # The sum of the residual, from the four times narrower features it is linear in.
         total = sum_by_image(hidden, rows, batch)
-        kernel, bias = tf.cast(kernel, total.dtype), tf.cast(bias, total.dtype)
-        return residual, tf.matmul(total, kernel) + count_by_image(rows, batch, total.dtype) * bias
+        return residual, _linear(total, self.conv3, count_by_image(rows, batch, total.dtype))
+
+
+def _linear(features, layer, count=1):
+    """A 1x1 convolution's sum (count 1: its mean), from that of its narrower input, [B, C]."""
+    kernel = tf.cast(tf.convert_to_tensor(layer.kernel)[0, 0], features.dtype)
+    return tf.matmul(features, kernel) + count * tf.cast(layer.bias, features.dtype)

@@ -107,9 +107,8 @@ class HaltingScore(keras.layers.Layer):
         return logit[..., tf.newaxis]
 
     def local_weights(self):
-        """The local 3x3 kernel as [C, 9]: column 3 * (dy + 1) + dx + 1 reads neighbour (dy, dx)."""
-        kernel = tf.reshape(tf.convert_to_tensor(self.local_conv.kernel), [9, -1])
-        return tf.transpose(kernel)
+        """The local 3x3 kernel as [9, C]: row 3 * (dy + 1) + dx + 1 reads neighbour (dy, dx)."""
+        return tf.reshape(tf.convert_to_tensor(self.local_conv.kernel), [9, -1])
 
     def activate(self, inputs):
         return leaky_relu(inputs, self.negative_slope)
@@ -151,8 +150,7 @@ class HaltingScore(keras.layers.Layer):
         weights = self.local_weights()
         if self.negative_slope is None:
             # Without an activation in between, the batch normalization goes into the product.
-            bias = tf.linalg.matvec(weights, shift, transpose_a=True)
-            return _product(inputs, scale[:, tf.newaxis] * weights) + bias
+            return _product(inputs, scale * weights) + tf.linalg.matvec(weights, shift)
         return _product(self.activate(inputs * scale + shift), weights)
 
     def _normalization(self, name):
@@ -171,9 +169,9 @@ class HaltingScore(keras.layers.Layer):
 
 
 def _product(features, weights):
-    """[..., C], [C, 9] -> [..., 9]; as one product of matrices, whatever the leading axes."""
+    """[..., C], [9, C] -> [..., 9]; as one product of matrices, whatever the leading axes."""
     rows = tf.reshape(features, [-1, features.shape[-1]])
-    products = tf.matmul(rows, weights)
+    products = tf.matmul(rows, weights, transpose_b=True)
     return tf.reshape(products, tf.concat([tf.shape(features)[:-1], [9]], axis=0))
 
 

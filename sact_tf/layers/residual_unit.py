@@ -5,6 +5,7 @@ import keras
 from sact_tf.layers.batch_normalization import BatchNormalization
 from sact_tf.layers.convolution import Convolution
 from sact_tf.ops.activation import leaky_relu
+from sact_tf.ops.positions import at_least_float32, mean_over, subsample, sum_over
 
 
 class ResidualUnit(keras.layers.Layer):
@@ -20,8 +21,13 @@ class ResidualUnit(keras.layers.Layer):
       positions and everything after it at `inner` positions (int64 [B] each).
     - `unit.outer_stride`: stride at which the first convolution's positions lie (1 or `stride`).
 
-    Tiled execution asks for two more:
+    Tiled and auto execution ask for four more. This class has the first two, for which the output
+    is read a second time; a unit may know them for less:
 
+    - `unit.output_and_mean(inputs, valid=)`: the whole unit in inference, and the mean of its
+      output over the positions of each image, [B, C].
+    - `unit.residual_and_sum(inputs, counted, valid=)`: f(x) in inference, and its sum over the
+      `counted` positions (bool [B, H, W]) of each image, [B, C].
     - `unit.reach`: number of 3x3 convolutions in a row, which is how far f reads.
     - `unit.residual_rows(states, rows, batch, training=)`: f at the active positions alone, as
       rows [A, C], and its sum over those of each image, [B, C]. `states` [R, C] are those at the
@@ -57,6 +63,14 @@ class ResidualUnit(keras.layers.Layer):
     @property
     def out_channels(self):
         raise NotImplementedError
+
+    def output_and_mean(self, inputs, valid=None):
+        output = self(inputs, training=False, valid=valid)
+        return output, mean_over(at_least_float32(output), subsample(valid, self.stride))
+
+    def residual_and_sum(self, inputs, counted, valid=None):
+        residual = self.residual(inputs, training=False, valid=valid)
+        return residual, sum_over(at_least_float32(residual), counted)
 
     def activate(self, inputs):
         return leaky_relu(inputs, self.negative_slope)

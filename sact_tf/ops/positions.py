@@ -19,10 +19,20 @@ def zero_outside(maps, positions):
     return tf.where(positions[..., tf.newaxis], maps, tf.zeros([], maps.dtype))
 
 
+def at_least_float32(tensor):
+    """The tensor in the precision of sums: float64 stays, all else becomes float32."""
+    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+
+
+def sum_over(maps, positions=None):
+    """Sum over the positions of each image: [B, H, W, C] -> [B, C]."""
+    # One axis after the other is twice as fast on a CPU as both at once.
+    return tf.reduce_sum(tf.reduce_sum(zero_outside(maps, positions), axis=1), axis=1)
+
+
 def mean_over(maps, positions=None):
     """Mean over the positions of each image: [B, H, W, C] -> [B, C], 0 for no position."""
-    # One axis after the other is twice as fast on a CPU as both at once.
-    total = tf.reduce_sum(tf.reduce_sum(zero_outside(maps, positions), axis=1), axis=1)
+    total = sum_over(maps, positions)
     if positions is None:
         return total / tf.cast(tf.shape(maps)[1] * tf.shape(maps)[2], maps.dtype)
     count = tf.reduce_sum(tf.cast(positions, maps.dtype), axis=[1, 2])

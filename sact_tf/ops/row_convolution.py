@@ -88,6 +88,51 @@ def convolve_rows(rows, kernel, neighbours, num_outputs):
     return convolve(neighbours, num_outputs, kernel, rows)
 
 
+def convolve_map(maps, kernel, stride=1):
+    """3x3 convolution of whole maps as a gather of neighbours and one product.
+
+    Args:
+        maps: [B, H, W, N], padded with one row and column of zeros on every side.
+        kernel: [3, 3, N, M].
+        stride: int.
+
+    Returns:
+        [B, ceil(H / stride), ceil(W / stride), M].
+    """
+    border = [[0, 0], [1, 1], [1, 1], [0, 0]]
+
+    @tf.custom_gradient
+    def convolve(maps, kernel):
+        batch, height, width = tf.unstack(tf.shape(maps)[:3])
+        outputs = [batch, -(-height // stride), -(-width // stride)]
+        image, row, column = (tf.range(size) for size in outputs)
+        # Numbers of the rows as in `convolve_rows`, 0 outside.
+        numbers = tf.reshape(1 + tf.range(batch * height * width), [batch, height, width])
+        numbers = tf.pad(numbers, border[:3])
+        corners = image[:, tf.newaxis, tf.newaxis] * (height + 2)
+        corners = (corners + row[:, tf.newaxis] * stride) * (width + 2) + column * stride
+        offsets = tf.range(3)[:, tf.newaxis] * (width + 2) + tf.range(3)
+        index = tf.reshape(corners, [-1, 1]) + tf.reshape(offsets, [1, 9])
+        neighbours = tf.gather(tf.reshape(numbers, [-1]), index)
+        columns = _windows(tf.reshape(maps, [-1, maps.shape[-1]]), neighbours)
+        result = tf.reshape(tf.matmul(columns, _as_matrix(kernel)), [*outputs, kernel.shape[-1]])
+
+        def gradient(upstream):
+            padded = tf.pad(maps, border)
+            options = {"strides": [1, stride, stride, 1], "padding": "VALID"}
+            inputs = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(padded), filter=kernel, out_backprop=upstream, **options
+            )
+            weights = tf.raw_ops.Conv2DBackpropFilter(
+                input=padded, filter_sizes=tf.shape(kernel), out_backprop=upstream, **options
+            )
+            return inputs[:, 1:-1, 1:-1], weights
+
+        return result, gradient
+
+    return convolve(maps, kernel)
+
+
 def sum_neighbour_rows(pieces, neighbours, num_outputs):
     """Sums what the nine neighbours of the first rows contribute; see `sum_neighbours`.
 

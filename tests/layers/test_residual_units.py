@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.layers import BasicUnit, BottleneckUnit
+from sact_tf.layers import BasicUnit, BottleneckUnit, bottleneck_unit
+from sact_tf.ops.positions import mean_over, subsample, sum_over
 from tests.harness import padded_batch, randomize
 
 EPSILON = 1e-3
@@ -196,3 +197,44 @@ def test_bad_arguments(unit_class, arguments, name):
 def test_basic_unit_names_the_channels_it_cannot_pad(channels):
     with pytest.raises(ValueError, match=f"{channels} input channels and filters=4"):
         BasicUnit(4).build((None, None, None, channels))
+
+
+def some_padded_batch(channels):
+    sizes = [(9, 12), (5, 6), (1, 1)]
+    _, batch, valid = padded_batch(sizes, 9, 12, channels, fill=0.0, dtype="float64")
+    return tf.constant(batch), tf.constant(valid)
+
+
+@pytest.mark.parametrize("product_filters", [0, 512], ids=["product", "convolution"])
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize(
+    "unit_class, channels, stride",
+    [(BottleneckUnit, 6, 2), (BottleneckUnit, 6, 1), (BottleneckUnit, 12, 2), (BasicUnit, 3, 2)],
+)
+def test_output_and_mean(unit_class, channels, stride, padded, product_filters, monkeypatch):
+    monkeypatch.setattr(bottleneck_unit, "PRODUCT_FILTERS", product_filters)
+    unit = unit_class(3, stride=stride, **OPTIONS)
+    unit.build((None, None, None, channels))
+    randomize(unit)
+    batch, valid = some_padded_batch(channels)
+    valid = valid if padded else None
+    output, mean = unit.output_and_mean(batch, valid=valid)
+    np.testing.assert_allclose(output, unit(batch, training=False, valid=valid), atol=1e-12)
+    np.testing.assert_allclose(mean, mean_over(output, subsample(valid, stride)), atol=1e-12)
+
+
+@pytest.mark.parametrize("product_filters", [0, 512], ids=["product", "convolution"])
+@pytest.mark.parametrize("unit_class, channels", [(BottleneckUnit, 12), (BasicUnit, 3)])
+def test_residual_and_sum(unit_class, channels, product_filters, monkeypatch):
+    monkeypatch.setattr(bottleneck_unit, "PRODUCT_FILTERS", product_filters)
+    unit = unit_class(3, **OPTIONS)
+    unit.build((None, None, None, channels))
+    randomize(unit)
+    batch, valid = some_padded_batch(channels)
+    counted = valid & (tf.random.stateless_uniform(valid.shape, [0, 1]) < 0.4)
+    counted &= tf.constant([True, True, False])[:, tf.newaxis, tf.newaxis]
+    residual, total = unit.residual_and_sum(batch, counted, valid=valid)
+    expected = unit.residual(batch, training=False, valid=valid)
+    np.testing.assert_allclose(residual, expected, atol=1e-12)
+    np.testing.assert_allclose(total, sum_over(expected, counted), atol=1e-11)
+    assert not np.any(total[2])

@@ -118,11 +118,11 @@ def test_auto_changes_over_at_its_share_but_not_in_training(training, dense_shar
     runs = []
     for index in range(1, LENGTH):
 
-        def spy(*args, index=index, original=block.units[index].residual, **kwargs):
+        def spy(*args, index=index, original=block.units[index].residual_and_sum, **kwargs):
             runs.append(index)
             return original(*args, **kwargs)
 
-        object.__setattr__(block.units[index], "residual", spy)
+        object.__setattr__(block.units[index], "residual_and_sum", spy)
     block.execution = "auto"
     received = run_block(block, inputs(), training=training)
     dense = {0.0: [1, 2, 3], 0.4: [1, 2], 1.0: []}[dense_share]

@@ -18,7 +18,6 @@ from sact_tf.layers.execution.tiled_positions import (
 )
 from sact_tf.ops import flops as flops_ops
 from sact_tf.ops.active_rows import find_active_rows
-from sact_tf.ops.positions import mean_over
 
 
 class MixedWork(NamedTuple):
@@ -39,11 +38,11 @@ class MixedWork(NamedTuple):
     work: Work
 
 
-def run_auto_positions(block, state, valid, training):
+def run_auto_positions(block, state, mean, valid, training):
     """`run_auto` for `halting="sact"`; inference only."""
     if training:
         raise ValueError("Units cannot change over to rows in training, received training=True")
-    first = run_first_score(block, state, valid, training)
+    first = run_first_score(block, state, mean, valid, training)
     if len(block.units) == 1:
         return state, first.halting, [first.weight], first.flops
     work = _empty_work(block, state, first, valid)
@@ -108,7 +107,8 @@ def _run_dense(block, index, mixed, weights, valid):
     """A unit as masked execution runs it, but added to the state inside its last convolution."""
     work = mixed.work
     active = work.halting.active
-    state = mixed.state + block.units[index].residual(mixed.state, training=False, valid=valid)
+    residual, total = block.units[index].residual_and_sum(mixed.state, active, valid)
+    state = mixed.state + residual
     state = tf.cond(
         tf.reduce_all(active),
         lambda: state,
@@ -116,7 +116,8 @@ def _run_dense(block, index, mixed, weights, valid):
     )
     mean, score = work.mean, None
     if index < len(block.halting_scores):
-        mean = mean_over(tf.cast(state, mean.dtype), valid)
+        count = tf.cast(flops_ops.map_positions(tf.shape(state), valid), mean.dtype)
+        mean += tf.math.divide_no_nan(total, count[:, tf.newaxis])
         score = block.halting_score(index, state, False, valid, mean=mean)
     halting, weight = block.halting_step(index, work.halting, score)
     output = _weighted(mixed.state, weights[0]) if mixed.output is None else mixed.output

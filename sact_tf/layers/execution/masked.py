@@ -8,7 +8,7 @@ import tensorflow as tf
 from sact_tf.ops.tiles import dilate
 
 
-def run_masked(block, state, valid, training):
+def run_masked(block, state, mean, valid, training):
     """Runs the units after the first, and the halting scores, of an `AdaptiveBlock`.
 
     The output is the sum of states weighted by the halting distribution (arXiv:1612.02297, eq. 10).
@@ -18,6 +18,7 @@ def run_masked(block, state, valid, training):
     Args:
         block: the `AdaptiveBlock`.
         state: output of the first unit, [B, H, W, C].
+        mean: its mean over each image, [B, C], or None where it has to be computed.
         valid: optional bool [B, H, W] at the resolution of `state`.
         training: whether batch normalization uses the statistics of this batch.
 
@@ -48,7 +49,9 @@ def run_masked(block, state, valid, training):
                 remainder = tf.where(active, halting.remainder, tf.zeros_like(halting.remainder))
                 output += residual * tf.cast(remainder, output.dtype)[..., tf.newaxis]
         flops += block.unit_flops(index, active, state, valid)
-        score = block.halting_score(index, state, training, valid, evaluated)
+        score = block.halting_score(
+            index, state, training, valid, evaluated, mean if index == 0 else None
+        )
         halting, weight = block.halting_step(index, halting, score)
         weights.append(weight)
     return output, halting, weights, flops

@@ -12,7 +12,7 @@ from sact_tf.layers.execution.tiled_images import run_tiled_images
 from sact_tf.layers.execution.tiled_positions import run_tiled_positions
 
 
-def run_tiled(block, state, valid, training):
+def run_tiled(block, state, mean, valid, training):
     """Runs the units after the first, and the halting scores, of an `AdaptiveBlock`.
 
     Args, Returns: as `run_masked`.
@@ -21,10 +21,10 @@ def run_tiled(block, state, valid, training):
         NotImplementedError: inside a function that XLA compiles.
         ValueError: training with statistics of the full map, of which only a part is computed.
     """
-    return _run(block, state, valid, training, run_tiled_positions)
+    return _run(block, state, mean, valid, training, run_tiled_positions)
 
 
-def run_auto(block, state, valid, training):
+def run_auto(block, state, mean, valid, training):
     """As `run_tiled`, but units at which many positions are active run densely.
 
     Many is more than the block's `dense_share`. In training all units are tiled: moving statistics
@@ -32,15 +32,15 @@ def run_auto(block, state, valid, training):
     gradients into temporary variables that outlive a branch which is not taken.
     """
     run = run_tiled_positions if training else run_auto_positions
-    return _run(block, state, valid, training, run)
+    return _run(block, state, mean, valid, training, run)
 
 
-def _run(block, state, valid, training, run_positions):
+def _run(block, state, mean, valid, training, run_positions):
     if block.halting is None:
-        return run_masked(block, state, valid, training)
+        return run_masked(block, state, mean, valid, training)
     check_dynamic_shapes(block, training)
     run = run_tiled_images if block.halting == "act" else run_positions
-    return run(block, state, valid, training)
+    return run(block, state, mean, valid, training)
 
 
 def check_dynamic_shapes(block, training):

@@ -25,7 +25,7 @@ class ImageWork(NamedTuple):
     output: tf.Tensor
 
 
-def run_tiled_images(block, state, valid, training):
+def run_tiled_images(block, state, mean, valid, training):
     """`run_tiled` for `halting="act"`."""
     halting = block.initial_halting(state, valid)
     work = ImageWork(halting, tf.range(tf.shape(state)[0]), state, state)
@@ -45,7 +45,9 @@ def run_tiled_images(block, state, valid, training):
                 remainder = tf.gather(work.halting.remainder, work.images)[..., tf.newaxis]
                 active += residual
                 output += residual * tf.cast(remainder, residual.dtype)
-            score = block.halting_score(index, active, training, present)
+            score = block.halting_score(
+                index, active, training, present, mean=mean if index == 0 else None
+            )
             if score is not None:
                 shape = tf.shape(work.halting.remainder)
                 score = tf.scatter_nd(work.images[:, tf.newaxis], score, shape)

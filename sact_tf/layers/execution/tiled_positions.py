@@ -41,9 +41,9 @@ class Work(NamedTuple):
     mean: tf.Tensor
 
 
-def run_tiled_positions(block, state, valid, training):
+def run_tiled_positions(block, state, mean, valid, training):
     """`run_tiled` for `halting="sact"`."""
-    first = run_first_score(block, state, valid, training)
+    first = run_first_score(block, state, mean, valid, training)
     if len(block.units) == 1:
         return state, first.halting, [first.weight], first.flops
     work, finished = gather_active(block, state, None, first.halting, first.mean, valid)
@@ -74,11 +74,12 @@ class First(NamedTuple):
     flops: tf.Tensor
 
 
-def run_first_score(block, state, valid, training):
+def run_first_score(block, state, mean, valid, training):
     """The halting score after the first unit, which is evaluated everywhere."""
     halting = block.initial_halting(state, valid)
     flops = block.unit_flops(0, halting.active, state, valid)
-    mean = mean_over(tf.cast(state, halting.remainder.dtype), valid)
+    if mean is None:
+        mean = mean_over(tf.cast(state, halting.remainder.dtype), valid)
     score = block.halting_score(0, state, training, valid, mean=mean)
     halting, weight = block.halting_step(0, halting, score)
     return First(halting, weight, mean, flops)
@@ -96,7 +97,8 @@ def run_unit(block, index, work, valid, training):
     remainder = tf.cast(remainder, residual.dtype)[:, tf.newaxis]
     active, ring = work.states[: rows.num_active], work.states[rows.num_active :]
     active += residual
-    output = work.output + residual * remainder
+    with tf.control_dependencies([active]):  # after its last other reader, in place
+        output = work.output + residual * remainder
     shape = tf.shape(work.halting.active)
     if index == len(block.units) - 1:
         halting, weight = block.halting_step(index, work.halting, None)
