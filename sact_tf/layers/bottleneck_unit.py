@@ -104,11 +104,11 @@ class BottleneckUnit(ResidualUnit):
         count = tf.reduce_sum(tf.cast(counted, total.dtype), axis=[1, 2])[:, tf.newaxis]
         return self.conv3(hidden), _linear(total, self.conv3, count)
 
-    def residual_rows(self, states, rows, batch, training=None):
+    def residual_rows(self, active, ring, rows, batch, training=None):
         """f(x) at the active positions, and its sums; see `ResidualUnit`."""
-        preact = self.preact.on_rows(states, self.activate, training)
-        reduced = tf.matmul(preact, self.conv1.kernel[0, 0])
-        reduced = self.bn1.on_rows(reduced, self.activate, training)
+        # Batch statistics are those of all rows; inference does without the copy.
+        pieces = [tf.concat([active, ring], axis=0)] if training else [active, ring]
+        reduced = [self._reduce_rows(piece, training) for piece in pieces]
         kernel = tf.convert_to_tensor(self.conv2.kernel)
         spatial = convolve_rows(reduced, kernel, rows.neighbours, rows.num_active)
         hidden = self.bn2.on_rows(spatial, self.activate, training)
@@ -136,6 +136,11 @@ class BottleneckUnit(ResidualUnit):
         else:
             spatial = self.conv2(reduced)
         return self.activate(self.bn2(spatial, training=training, positions=inner))
+
+    def _reduce_rows(self, states, training):
+        preact = self.preact.on_rows(states, self.activate, training)
+        reduced = tf.matmul(preact, self.conv1.kernel[0, 0])
+        return self.bn1.on_rows(reduced, self.activate, training)
 
     def _restore_rows(self, hidden, rows, batch):
         kernel = tf.convert_to_tensor(self.conv3.kernel)[0, 0]

@@ -29,9 +29,9 @@ class ResidualUnit(keras.layers.Layer):
     - `unit.residual_and_sum(inputs, counted, valid=)`: f(x) in inference, and its sum over the
       `counted` positions (bool [B, H, W]) of each image, [B, C].
     - `unit.reach`: number of 3x3 convolutions in a row, which is how far f reads.
-    - `unit.residual_rows(states, rows, batch, training=)`: f at the active positions alone, as
-      rows [A, C], and its sum over those of each image, [B, C]. `states` [R, C] are those at the
-      positions that `rows` (an `ActiveRows`) tells; `batch` is the number of images.
+    - `unit.residual_rows(active, ring, rows, batch, training=)`: f at the active positions alone,
+      as rows [A, C], and its sum over those of each image, [B, C]. `active` and `ring` are the
+      states at the positions that `rows` (an `ActiveRows`) tells; `batch` is the number of images.
 
     `valid`, `outer` and `inner` are bool maps [B, H, W] or None. `valid` marks what is not padding;
     batch statistics are taken over `outer` up to the first convolution, over `inner` after it, and

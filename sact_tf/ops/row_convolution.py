@@ -28,39 +28,44 @@ def take_rows(features, index):
     return take(features, index)
 
 
-def renumber_rows(pieces, numbers):
-    """Puts rows in a new order, without some of them.
+def regroup_rows(active, ring, kept, entering, numbers):
+    """Moves rows that have halted out of the active ones, and into the ring what is read of them.
 
     Args:
-        pieces: list of [R_i, C].
-        numbers: list of int32 [R_i], each row's new number from 1; 0 drops it. Every number up to
-            the largest is there once.
+        active, ring: [A, C], [E, C].
+        kept: int32 [A'], which of the active rows stay active.
+        entering: int32 [E'], the new ring by its rows' old numbers: from 1, active rows first.
+        numbers: int32 [A] and [E], each row's new number; 0 drops it.
 
     Returns:
-        [R', C].
+        `(active, ring)`: [A', C], [E', C].
     """
 
     @tf.custom_gradient
-    def renumber(*inputs):
-        numbers, pieces = inputs[: len(inputs) // 2], inputs[len(inputs) // 2 :]
-        numbers = [_local(number) for number in numbers]
-        rows = tf.dynamic_stitch(numbers, pieces)[1:]  # number 0 collects what is dropped
+    def regroup(kept, entering, active_numbers, ring_numbers, active, ring):
+        kept, entering = _local(kept), _local(entering)
+        numbers = [_local(active_numbers), _local(ring_numbers)]
+        num_active = tf.shape(active)[0]
+        was_ring = tf.cast(entering > num_active, tf.int32)
+        places = tf.dynamic_partition(tf.range(tf.size(entering)), was_ring, 2)
+        halted, stayed = tf.dynamic_partition(entering - 1, was_ring, 2)
+        pieces = [tf.gather(active, halted), tf.gather(ring, stayed - num_active)]
 
-        def gradient(upstream):
-            zeros = tf.zeros([1, upstream.shape[-1]], upstream.dtype)
-            padded = tf.concat([zeros, upstream], axis=0)
-            return (*[None] * len(numbers), *(tf.gather(padded, number) for number in numbers))
+        def gradient(*upstream):
+            zeros = tf.zeros([1, active.shape[-1]], active.dtype)
+            padded = tf.concat([zeros, *upstream], axis=0)
+            return (*[None] * 4, *(tf.gather(padded, number) for number in numbers))
 
-        return rows, gradient
+        return (tf.gather(active, kept), tf.dynamic_stitch(places, pieces)), gradient
 
-    return renumber(*numbers, *pieces)
+    return regroup(kept, entering, *numbers, active, ring)
 
 
-def convolve_rows(rows, kernel, neighbours, num_outputs):
+def convolve_rows(pieces, kernel, neighbours, num_outputs):
     """3x3 convolution evaluated at the first rows of a set.
 
     Args:
-        rows: [R, N].
+        pieces: list of [R_i, N] whose concatenation are the rows.
         kernel: [3, 3, N, M].
         neighbours: int32 [R, 9].
         num_outputs: int32 scalar, A; everything around these rows inside the image is a row.
@@ -70,9 +75,9 @@ def convolve_rows(rows, kernel, neighbours, num_outputs):
     """
 
     @tf.custom_gradient
-    def convolve(neighbours, num_outputs, kernel, rows):
+    def convolve(neighbours, num_outputs, kernel, *pieces):
         neighbours, num_outputs = _local(neighbours), _local(num_outputs)
-        columns = _windows(rows, neighbours[:num_outputs])
+        columns = _windows(pieces, neighbours[:num_outputs])
         outputs = tf.matmul(columns, _as_matrix(kernel))
 
         def gradient(upstream):
@@ -80,12 +85,14 @@ def convolve_rows(rows, kernel, neighbours, num_outputs):
             kernel_gradient = tf.reshape(kernel_gradient, tf.shape(kernel))
             readers = _readers(neighbours, num_outputs)
             transposed = _as_matrix(tf.transpose(kernel, [0, 1, 3, 2]))
-            gradient = tf.matmul(_windows(upstream, readers), transposed)
-            return None, None, kernel_gradient, gradient
+            gradient = tf.matmul(_windows([upstream], readers), transposed)
+            sizes = [tf.shape(piece)[0] for piece in pieces]
+            gradients = tf.split(gradient, sizes, num=len(pieces))
+            return (None, None, kernel_gradient, *gradients)
 
         return outputs, gradient
 
-    return convolve(neighbours, num_outputs, kernel, rows)
+    return convolve(neighbours, num_outputs, kernel, *pieces)
 
 
 def convolve_map(maps, kernel, stride=1):
@@ -114,7 +121,7 @@ def convolve_map(maps, kernel, stride=1):
         offsets = tf.range(3)[:, tf.newaxis] * (width + 2) + tf.range(3)
         index = tf.reshape(corners, [-1, 1]) + tf.reshape(offsets, [1, 9])
         neighbours = tf.gather(tf.reshape(numbers, [-1]), index)
-        columns = _windows(tf.reshape(maps, [-1, maps.shape[-1]]), neighbours)
+        columns = _windows([tf.reshape(maps, [-1, maps.shape[-1]])], neighbours)
         result = tf.reshape(tf.matmul(columns, _as_matrix(kernel)), [*outputs, kernel.shape[-1]])
 
         def gradient(upstream):
@@ -168,9 +175,10 @@ def _local(index):
     return tf.identity(index)
 
 
-def _windows(rows, neighbours):
-    padded = tf.pad(rows, [[1, 0], [0, 0]])
-    return tf.reshape(tf.gather(padded, neighbours), [-1, 9 * rows.shape[-1]])
+def _windows(pieces, neighbours):
+    channels = pieces[0].shape[-1]
+    padded = tf.concat([tf.zeros([1, channels], pieces[0].dtype), *pieces], axis=0)
+    return tf.reshape(tf.gather(padded, neighbours), [-1, 9 * channels])
 
 
 def _readers(neighbours, num_outputs):

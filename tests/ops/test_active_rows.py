@@ -9,7 +9,7 @@ import tensorflow as tf
 from sact_tf.ops.active_rows import count_by_image, find_active_rows, sum_by_image, to_map
 from sact_tf.ops.row_convolution import (
     convolve_rows,
-    renumber_rows,
+    regroup_rows,
     sum_neighbour_rows,
     take_rows,
 )
@@ -90,9 +90,9 @@ def test_convolution_and_gradient_are_those_of_the_dense_convolution(share):
         tape.watch([maps, kernel])
         flat = tf.reshape(maps, [-1, 3])
         positions = tf.concat([rows.active_positions, rows.ring_positions], axis=0)
-        received = convolve_rows(
-            take_rows(flat, positions), kernel, rows.neighbours, rows.num_active
-        )
+        taken = take_rows(flat, positions)
+        pieces = [taken[: rows.num_active], taken[rows.num_active :]]
+        received = convolve_rows(pieces, kernel, rows.neighbours, rows.num_active)
         received = received * tf.boolean_mask(factor, active)
         dense = tf.nn.conv2d(maps, kernel, 1, "SAME") * factor
         expected = tf.boolean_mask(dense, active)
@@ -123,33 +123,38 @@ def test_neighbour_sum_and_gradient():
 
 
 @pytest.mark.parametrize("in_branch", [False, True])
-def test_rows_in_a_new_order_and_their_gradient(in_branch):
-    numbers = [tf.constant([2, 0, 3]), tf.constant([0, 1])]
-    pieces = [
-        tf.constant([[1.0, 2], [3, 4], [5, 6]], tf.float64),
-        tf.constant([[7.0, 8], [9, 10]], tf.float64),
-    ]
-    factor = tf.constant([[1.0, 10], [100, 1000], [2, 20]], tf.float64)
+def test_rows_in_new_groups_and_their_gradient(in_branch):
+    kept, entering = tf.constant([0, 2]), tf.constant([5, 2])
+    numbers = [tf.constant([1, 4, 2]), tf.constant([0, 3])]
+    active = tf.constant([[1.0, 2], [3, 4], [5, 6]], tf.float64)
+    ring = tf.constant([[7.0, 8], [9, 10]], tf.float64)
+    factor = tf.constant([[1.0, 10], [100, 1000], [2, 20], [3, 30]], tf.float64)
 
     @tf.function
-    def run(pieces, numbers, choice):
+    def run(active, ring, kept, entering, numbers, choice):
         with tf.GradientTape() as tape:
-            tape.watch(pieces)
-            renumber = functools.partial(renumber_rows, pieces, numbers)
-            rows = tf.cond(choice, renumber, lambda: -renumber()) if in_branch else renumber()
-            total = tf.reduce_sum(rows * factor)
-        return rows, tape.gradient(total, pieces)
+            tape.watch([active, ring])
+            regroup = functools.partial(regroup_rows, active, ring, kept, entering, numbers)
 
-    rows, gradients = run(pieces, numbers, tf.constant(True))
-    np.testing.assert_array_equal(rows, [[9, 10], [1, 2], [5, 6]])
-    np.testing.assert_array_equal(gradients[0], [[100, 1000], [0, 0], [2, 20]])
-    np.testing.assert_array_equal(gradients[1], [[0, 0], [1, 10]])
+            def negative():
+                return tuple(-group for group in regroup())
+
+            groups = tf.cond(choice, regroup, negative) if in_branch else regroup()
+            total = tf.reduce_sum(tf.concat(groups, axis=0) * factor)
+        return groups, tape.gradient(total, [active, ring])
+
+    groups, gradients = run(active, ring, kept, entering, numbers, tf.constant(True))
+    np.testing.assert_array_equal(groups[0], [[1, 2], [5, 6]])
+    np.testing.assert_array_equal(groups[1], [[9, 10], [3, 4]])
+    np.testing.assert_array_equal(gradients[0], [[1, 10], [3, 30], [100, 1000]])
+    np.testing.assert_array_equal(gradients[1], [[0, 0], [2, 20]])
 
 
 def test_all_rows_may_be_dropped():
-    numbers = [tf.zeros([2], tf.int32), tf.zeros([0], tf.int32)]
-    rows = renumber_rows([tf.ones([2, 3]), tf.ones([0, 3])], numbers)
-    assert rows.shape == (0, 3)
+    none = tf.zeros([0], tf.int32)
+    numbers = [tf.zeros([2], tf.int32), none]
+    active, ring = regroup_rows(tf.ones([2, 3]), tf.ones([0, 3]), none, none, numbers)
+    assert active.shape == ring.shape == (0, 3)
 
 
 def test_gradients_inside_nested_branches():

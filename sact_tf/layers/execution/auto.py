@@ -70,7 +70,7 @@ def _empty_work(block, state, first, valid):
     nothing = tf.zeros_like(first.halting.active)
     rows = find_active_rows(nothing, valid, block.units[-1].reach)
     empty = tf.gather(tf.reshape(state, [-1, state.shape[-1]]), rows.active_positions)
-    return Work(first.halting, rows, states=empty, output=empty, mean=first.mean)
+    return Work(first.halting, rows, active=empty, ring=empty, output=empty, mean=first.mean)
 
 
 def _change_over(block, mixed, stays_dense, valid):

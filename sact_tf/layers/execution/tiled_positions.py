@@ -9,7 +9,6 @@ B batch, H W map, A active positions, R rows (active positions and ring), F fini
 C channels.
 """
 
-import functools
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -19,7 +18,7 @@ from sact_tf.ops import flops as flops_ops
 from sact_tf.ops.active_rows import ActiveRows, find_active_rows, to_map
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.positions import mean_over
-from sact_tf.ops.row_convolution import renumber_rows, take_rows
+from sact_tf.ops.row_convolution import regroup_rows, take_rows
 from sact_tf.ops.tiles import share_within_tiles
 
 
@@ -29,14 +28,16 @@ class Work(NamedTuple):
     Attributes:
         halting: `HaltingState` of maps [B, H, W].
         rows: `ActiveRows` of the active positions.
-        states: [R, C]. States of the active positions and of the frozen ones around.
+        active: [A, C]. States of the active positions.
+        ring: [R - A, C]. States of the frozen ones around.
         output: [A, C]. Outputs of the active positions so far.
         mean: [B, C]. Mean of each image's states.
     """
 
     halting: HaltingState
     rows: ActiveRows
-    states: tf.Tensor
+    active: tf.Tensor
+    ring: tf.Tensor
     output: tf.Tensor
     mean: tf.Tensor
 
@@ -92,11 +93,12 @@ def run_unit(block, index, work, valid, training):
         `(work, weight, finished)`.
     """
     rows, batch = work.rows, tf.shape(work.mean)[0]
-    residual, total = block.units[index].residual_rows(work.states, rows, batch, training=training)
+    residual, total = block.units[index].residual_rows(
+        work.active, work.ring, rows, batch, training=training
+    )
     remainder = tf.gather(tf.reshape(work.halting.remainder, [-1]), rows.active_positions)
     remainder = tf.cast(remainder, residual.dtype)[:, tf.newaxis]
-    active, ring = work.states[: rows.num_active], work.states[rows.num_active :]
-    active += residual
+    active = work.active + residual
     with tf.control_dependencies([active]):  # after its last other reader, in place
         output = work.output + residual * remainder
     shape = tf.shape(work.halting.active)
@@ -106,20 +108,22 @@ def run_unit(block, index, work, valid, training):
         return work._replace(halting=halting), weight, finished
     count = tf.cast(flops_ops.map_positions(shape, valid), total.dtype)
     mean = work.mean + tf.math.divide_no_nan(total, count[:, tf.newaxis])
-    score = block.halting_scores[index](active, training=training, mean=mean, ring=ring, rows=rows)
+    score = block.halting_scores[index](
+        active, training=training, mean=mean, ring=work.ring, rows=rows
+    )
     score = share_within_tiles(to_map(score, rows, shape), block.tile_size, valid)
     halting, weight = block.halting_step(index, work.halting, score)
-    work = work._replace(halting=halting, output=output, mean=mean)
-    work, finished = compact(work, active, ring, valid, block.units[index].reach, training)
+    work = work._replace(halting=halting, active=active, output=output, mean=mean)
+    work, finished = compact(work, valid, block.units[index].reach, training)
     return work, weight, finished
 
 
-def compact(work, active, ring, valid, reach, training):
+def compact(work, valid, reach, training):
     """Drops the rows that the next unit does not read.
 
     Args:
-        work: `Work` with the rows and outputs of the unit that has run, and the new halting state.
-        active, ring: [A, C], [R - A, C]; states after that unit.
+        work: `Work` with the rows, states and outputs of the unit that has run, and the new halting
+            state.
         valid: optional bool [B, H, W].
         reach: of the units.
         training: see the call of `AdaptiveBlock`.
@@ -139,18 +143,12 @@ def compact(work, active, ring, valid, reach, training):
             for positions in (old.active_positions, old.ring_positions)
         ]
         kept = tf.gather(old.row_numbers, new.active_positions) - 1
-        return work._replace(
-            rows=new,
-            states=renumber_rows([active, ring], numbers),
-            output=take_rows(work.output, kept),
-        )
-
-    def keep():
-        join = functools.partial(tf.concat, [active, ring], axis=0)
-        return work._replace(states=tf.cond(tf.size(old.ring_positions) > 0, join, lambda: active))
+        entering = tf.gather(old.row_numbers, new.ring_positions)
+        active, ring = regroup_rows(work.active, work.ring, kept, entering, numbers)
+        return Work(work.halting, new, active, ring, take_rows(work.output, kept), work.mean)
 
     # The copies are worth avoiding where nothing halted, as in the first units of most images.
-    return (drop() if training else tf.cond(tf.size(gone) > 0, drop, keep)), finished
+    return (drop() if training else tf.cond(tf.size(gone) > 0, drop, lambda: work)), finished
 
 
 def gather_active(block, state, output, halting, mean, valid):
@@ -170,8 +168,10 @@ def gather_active(block, state, output, halting, mean, valid):
     """
     rows = find_active_rows(halting.active, valid, block.units[-1].reach)
     flat = tf.reshape(state, [-1, state.shape[-1]])
+    # In one, for the gradient's sake: each row is taken once.
     states = take_rows(flat, tf.concat([rows.active_positions, rows.ring_positions], axis=0))
-    outputs, active_output = flat, states[: rows.num_active]
+    active, ring = states[: rows.num_active], states[rows.num_active :]
+    outputs, active_output = flat, active
     if output is not None:
         # sum of p_l x_l up to here + R x is x_1 + sum of R_l f_l, which rows carry on.
         outputs = tf.reshape(output, [-1, output.shape[-1]])
@@ -179,7 +179,7 @@ def gather_active(block, state, output, halting, mean, valid):
         active_output *= tf.cast(remainder, state.dtype)[:, tf.newaxis]
         active_output += take_rows(outputs, rows.active_positions)
     gone = tf.cast(tf.where(~tf.reshape(halting.active, [-1]))[:, 0], tf.int32)
-    work = Work(halting, rows, states, active_output, mean)
+    work = Work(halting, rows, active, ring, active_output, mean)
     return work, Finished(gone, take_rows(outputs, gone))
 
 
