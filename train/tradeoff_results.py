@@ -60,7 +60,7 @@ def write_results(directory: pathlib.Path, rows: Sequence[Row], settings: str) -
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """One line per run and image size."""
+    """One line per run and image size; `flops_ratio` is a share of the plain network's FLOPs."""
     blocks = list(dict.fromkeys(block for row in rows for block in row["num_units"]))
     plain = ["method", "value", "seed", "image_size", "accuracy", "recall@5"]
     plain += ["flops_mean", "flops_std", "flops_ratio", "num_examples"]
@@ -69,6 +69,7 @@ def csv_text(rows: Sequence[Row]) -> str:
     writer.writerow([*plain, *(f"num_units_{block}" for block in blocks), "run"])
     for row in rows:
         units = [row["num_units"].get(block, "") for block in blocks]
+        row = {**row, "flops_ratio": _share_of_full(row, rows)}
         writer.writerow(
             ["" if row.get(k) is None else row[k] for k in plain] + [*units, row["run"]]
         )

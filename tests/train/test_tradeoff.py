@@ -188,6 +188,7 @@ def test_tables_are_means_over_seeds():
     lines = csv_text(_ROWS).splitlines()
     assert lines[0].startswith("method,value,seed,image_size,accuracy,recall@5,flops_mean")
     assert lines[3].split(",")[:5] == ["sact", "0.1", "0", "48", "0.85"] and len(lines) == 7
+    assert [row["flops_ratio"] for row in csv.DictReader(lines)][2:4] == ["0.5", "0.7"]
 
 
 def test_figure_has_a_panel_per_size_and_bars_over_images():
