@@ -181,10 +181,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     def call(self, inputs, training=None, valid=None):
         first = self.units[0]
         inputs = zero_outside(inputs, valid)  # what is not finite there would reach the gradients
-        if self.supports_jit or training or not hasattr(first, "output_and_mean"):
-            state, mean = first(inputs, training=training, valid=valid), None
-        else:
-            state, mean = first.output_and_mean(inputs, valid=valid)
+        state, mean = self._run_first(inputs, training, valid)
         flops = first.flops(
             flops_ops.map_positions(tf.shape(inputs), valid)
             if first.outer_stride == 1
@@ -204,6 +201,15 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         if self.halting is not None:
             self.add_loss(self.ponder_loss(outputs, valid))
         return output, outputs
+
+    def _run_first(self, inputs, training, valid):
+        """Output of the first unit, and its mean where that is known without reading it again."""
+        first = self.units[0]
+        as_the_authors = self.halting is None or self.execution == "masked"
+        # ACT runs units of other classes than `ResidualUnit` tiled, too.
+        if training or as_the_authors or not hasattr(first, "output_and_mean"):
+            return first(inputs, training=training, valid=valid), None
+        return first.output_and_mean(inputs, valid=valid)
 
     def ponder_loss(self, outputs, valid=None):
         """tau * mean ponder cost (eq. 13), a scalar; 0 without halting.

@@ -65,10 +65,12 @@ class ResidualUnit(keras.layers.Layer):
         raise NotImplementedError
 
     def output_and_mean(self, inputs, valid=None):
+        """The unit in inference and its output's mean over each image, [B, C]."""
         output = self(inputs, training=False, valid=valid)
         return output, mean_over(at_least_float32(output), subsample(valid, self.stride))
 
     def residual_and_sum(self, inputs, counted, valid=None):
+        """f(x) in inference and its sum over the counted positions of each image, [B, C]."""
         residual = self.residual(inputs, training=False, valid=valid)
         return residual, sum_over(at_least_float32(residual), counted)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from sact_tf.ops.positions import at_least_float32
 from sact_tf.ops.tiles import dilate
 
 
@@ -72,7 +73,7 @@ def find_active_rows(active, valid=None, reach=1):
         ring_positions=tf.concat(positions[1:], axis=0),
         num_outer=tf.size(positions[0]) + tf.size(positions[1]),
         row_numbers=row_numbers,
-        neighbours=_neighbours(row_numbers, tf.concat(positions, axis=0), shape),
+        neighbours=neighbours_at(row_numbers, tf.concat(positions, axis=0), shape),
         images=positions[0] // (shape[1] * shape[2]),
     )
     return rows
@@ -80,7 +81,7 @@ def find_active_rows(active, valid=None, reach=1):
 
 def sum_by_image(features, rows, batch):
     """Sum over the active rows of each image: [A, C] -> [B, C], at least float32."""
-    features = tf.cast(features, tf.float64 if features.dtype == tf.float64 else tf.float32)
+    features = at_least_float32(features)
     membership = tf.range(batch)[:, tf.newaxis] == rows.images
     return tf.matmul(tf.cast(membership, features.dtype), features)
 
@@ -99,7 +100,17 @@ def to_map(values, rows, shape):
     return tf.reshape(tf.gather(padded, numbers), shape)
 
 
-def _neighbours(row_numbers, positions, shape):
+def neighbours_at(row_numbers, positions, shape):
+    """Numbers of the rows around positions: column 3 * (dy + 1) + dx + 1 is the neighbour (dy, dx).
+
+    Args:
+        row_numbers: int32 [B * H * W], as in `ActiveRows`.
+        positions: int32 [P], into the flattened map.
+        shape: int32 tensor, B, H and W.
+
+    Returns:
+        int32 [P, 9].
+    """
     height, width = shape[1], shape[2]
     padded = tf.pad(tf.reshape(row_numbers, shape), [[0, 0], [1, 1], [1, 1]])
     image, place = positions // (height * width), positions % (height * width)

@@ -6,6 +6,8 @@ of images of different sizes, padded at the bottom and right. `None` means that 
 
 import tensorflow as tf
 
+from sact_tf.ops.halting import halting_dtype
+
 
 def zero_outside(maps, positions):
     """Features at the given positions, zero elsewhere (not a product: NaN does not survive).
@@ -21,7 +23,7 @@ def zero_outside(maps, positions):
 
 def at_least_float32(tensor):
     """The tensor in the precision of sums: float64 stays, all else becomes float32."""
-    return tensor if tensor.dtype == tf.float64 else tf.cast(tensor, tf.float32)
+    return tf.cast(tensor, halting_dtype(tensor.dtype))
 
 
 def sum_over(maps, positions=None):

@@ -10,6 +10,8 @@ neighbours and a product, and rows that are picked once are put back without add
 
 import tensorflow as tf
 
+from sact_tf.ops.active_rows import neighbours_at
+
 
 def take_rows(features, index):
     """`tf.gather` of rows of which none is taken twice: [R, ...], int32 [A] -> [A, ...]."""
@@ -99,7 +101,7 @@ def convolve_map(maps, kernel, stride=1):
     """3x3 convolution of whole maps as a gather of neighbours and one product.
 
     Args:
-        maps: [B, H, W, N], padded with one row and column of zeros on every side.
+        maps: [B, H, W, N]; outside of them the convolution reads zeros.
         kernel: [3, 3, N, M].
         stride: int.
 
@@ -110,19 +112,13 @@ def convolve_map(maps, kernel, stride=1):
 
     @tf.custom_gradient
     def convolve(maps, kernel):
-        batch, height, width = tf.unstack(tf.shape(maps)[:3])
-        outputs = [batch, -(-height // stride), -(-width // stride)]
-        image, row, column = (tf.range(size) for size in outputs)
-        # Numbers of the rows as in `convolve_rows`, 0 outside.
-        numbers = tf.reshape(1 + tf.range(batch * height * width), [batch, height, width])
-        numbers = tf.pad(numbers, border[:3])
-        corners = image[:, tf.newaxis, tf.newaxis] * (height + 2)
-        corners = (corners + row[:, tf.newaxis] * stride) * (width + 2) + column * stride
-        offsets = tf.range(3)[:, tf.newaxis] * (width + 2) + tf.range(3)
-        index = tf.reshape(corners, [-1, 1]) + tf.reshape(offsets, [1, 9])
-        neighbours = tf.gather(tf.reshape(numbers, [-1]), index)
+        shape = tf.shape(maps)[:3]
+        numbers = tf.range(tf.reduce_prod(shape))
+        positions = tf.reshape(numbers, shape)[:, ::stride, ::stride]
+        neighbours = neighbours_at(numbers + 1, tf.reshape(positions, [-1]), shape)
         columns = _windows([tf.reshape(maps, [-1, maps.shape[-1]])], neighbours)
-        result = tf.reshape(tf.matmul(columns, _as_matrix(kernel)), [*outputs, kernel.shape[-1]])
+        outputs = tf.matmul(columns, _as_matrix(kernel))
+        outputs = tf.reshape(outputs, [*tf.unstack(tf.shape(positions)), kernel.shape[-1]])
 
         def gradient(upstream):
             padded = tf.pad(maps, border)
@@ -135,7 +131,7 @@ def convolve_map(maps, kernel, stride=1):
             )
             return inputs[:, 1:-1, 1:-1], weights
 
-        return result, gradient
+        return outputs, gradient
 
     return convolve(maps, kernel)
 

@@ -18,7 +18,8 @@ def run_masked(block, state, mean, valid, training):
     Args:
         block: the `AdaptiveBlock`.
         state: output of the first unit, [B, H, W, C].
-        mean: its mean over each image, [B, C], or None where it has to be computed.
+        mean: its mean over each image, [B, C], where it is known already; else None, as always for
+            masked execution, which computes it as the authors do.
         valid: optional bool [B, H, W] at the resolution of `state`.
         training: whether batch normalization uses the statistics of this batch.
 
@@ -27,6 +28,7 @@ def run_masked(block, state, mean, valid, training):
         `HaltingState`, the list of the units' shares of the halting distribution, and the int64
         [B] operations of all this (the first unit's own excluded).
     """
+    del mean
     halting = block.initial_halting(state, valid)
     output, flops, weights = state, 0, []
     for index, unit in enumerate(block.units):
@@ -49,9 +51,7 @@ def run_masked(block, state, mean, valid, training):
                 remainder = tf.where(active, halting.remainder, tf.zeros_like(halting.remainder))
                 output += residual * tf.cast(remainder, output.dtype)[..., tf.newaxis]
         flops += block.unit_flops(index, active, state, valid)
-        score = block.halting_score(
-            index, state, training, valid, evaluated, mean if index == 0 else None
-        )
+        score = block.halting_score(index, state, training, valid, evaluated)
         halting, weight = block.halting_step(index, halting, score)
         weights.append(weight)
     return output, halting, weights, flops
