@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
+import keras  # noqa: E402
 import pytest  # noqa: E402
 
 
@@ -28,6 +29,12 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("large"):
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def random_seed():
+    """Every test starts from the same random state, whichever ran before it."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")

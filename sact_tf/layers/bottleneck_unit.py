@@ -6,12 +6,24 @@ import tensorflow as tf
 from sact_tf.layers.residual_unit import ResidualUnit
 from sact_tf.ops.active_rows import count_by_image, sum_by_image
 from sact_tf.ops.flops import conv2d_flops
-from sact_tf.ops.positions import at_least_float32, mean_over, subsample, sum_over, zero_outside
-from sact_tf.ops.row_convolution import convolve_map, convolve_rows
+from sact_tf.ops.positions import (
+    at_least_float32,
+    mean_over,
+    subsample,
+    subsample_features,
+    sum_over,
+    zero_outside,
+)
+from sact_tf.ops.row_convolution import convolve_map, convolve_rows, convolve_rows_on_map
 
 # From this width on a 3x3 convolution of a small map is faster on a CPU as a gather and a product,
 # which don't depend on how the map's size suits the convolution's kernels (docs/performance.md).
 PRODUCT_FILTERS = 512
+
+
+def share_for_map(filters):
+    """Share of active positions from which narrow rows are faster convolved on the whole map."""
+    return 0.25 + filters / 256  # measured: 64 and 128 filters, see docs/performance.md
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -69,7 +81,7 @@ class BottleneckUnit(ResidualUnit):
         if self.shortcut is not None:
             shortcut = self.shortcut(preact)
         else:
-            shortcut = subsample(inputs, self.stride)
+            shortcut = subsample_features(inputs, self.stride)
         return shortcut + self._branch(
             preact, training, valid, outer=valid, inner=subsample(valid, self.stride)
         )
@@ -86,11 +98,11 @@ class BottleneckUnit(ResidualUnit):
         preact = self.activate(self.preact(inputs, training=False, positions=valid))
         inner = subsample(valid, self.stride)
         if self.shortcut is not None:
-            shortcut = self.shortcut(preact)
-            mean = mean_over(at_least_float32(subsample(preact, self.stride)), inner)
-            mean = _linear(mean, self.shortcut)
+            picked = subsample_features(preact, self.stride)
+            shortcut = self.shortcut.at_every_position(picked)
+            mean = _linear(mean_over(at_least_float32(picked), inner), self.shortcut)
         else:
-            shortcut = subsample(inputs, self.stride)
+            shortcut = subsample_features(inputs, self.stride)
             mean = mean_over(at_least_float32(shortcut), inner)
         hidden = self._hidden(preact, False, valid, valid, inner, by_products=True)
         mean += _linear(mean_over(at_least_float32(hidden), inner), self.conv3)
@@ -109,8 +121,7 @@ class BottleneckUnit(ResidualUnit):
         # Batch statistics are those of all rows; inference does without the copy.
         pieces = [tf.concat([active, ring], axis=0)] if training else [active, ring]
         reduced = [self._reduce_rows(piece, training) for piece in pieces]
-        kernel = tf.convert_to_tensor(self.conv2.kernel)
-        spatial = convolve_rows(reduced, kernel, rows.neighbours, rows.num_active)
+        spatial = self._convolve_rows(reduced, rows, training)
         hidden = self.bn2.on_rows(spatial, self.activate, training)
         return self._restore_rows(hidden, rows, batch)
 
@@ -141,6 +152,22 @@ class BottleneckUnit(ResidualUnit):
         preact = self.preact.on_rows(states, self.activate, training)
         reduced = tf.matmul(preact, self.conv1.kernel[0, 0])
         return self.bn1.on_rows(reduced, self.activate, training)
+
+    def _convolve_rows(self, reduced, rows, training):
+        kernel = tf.convert_to_tensor(self.conv2.kernel)
+
+        def gathered():
+            return convolve_rows(reduced, kernel, rows.neighbours, rows.num_active)
+
+        limit = share_for_map(self.filters)
+        if training or limit >= 1:
+            return gathered()
+        share = tf.size(rows.active_positions) / tf.size(rows.row_numbers)
+        return tf.cond(
+            share > limit,
+            lambda: convolve_rows_on_map(reduced, kernel, rows),
+            gathered,
+        )
 
     def _restore_rows(self, hidden, rows, batch):
         kernel = tf.convert_to_tensor(self.conv3.kernel)[0, 0]

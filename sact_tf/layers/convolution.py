@@ -69,7 +69,14 @@ class Convolution(keras.layers.Conv2D):
             elif valid is not None:
                 inputs = positions.pad_for_stride_two(inputs, valid)
                 padding = "VALID"
-        outputs = tf.nn.conv2d(inputs, tf.convert_to_tensor(self.kernel), self.stride, padding)
+        return self._convolve(inputs, self.stride, padding)
+
+    def at_every_position(self, inputs):
+        """The convolution without its stride: [B, H, W, C] -> [B, H, W, filters]."""
+        return self._convolve(inputs, 1, "SAME")
+
+    def _convolve(self, inputs, stride, padding):
+        outputs = tf.nn.conv2d(inputs, tf.convert_to_tensor(self.kernel), stride, padding)
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
         return outputs

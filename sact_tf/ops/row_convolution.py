@@ -97,6 +97,24 @@ def convolve_rows(pieces, kernel, neighbours, num_outputs):
     return convolve(neighbours, num_outputs, kernel, *pieces)
 
 
+def convolve_rows_on_map(pieces, kernel, rows):
+    """`convolve_rows` by a convolution of the whole map, for inference.
+
+    Of narrow features, whose nine neighbours take longer to gather than to multiply, this is faster
+    where most positions are active.
+
+    Args:
+        pieces, kernel: as in `convolve_rows`.
+        rows: `ActiveRows` of the pieces.
+
+    Returns:
+        [A, M].
+    """
+    numbers = tf.reshape(rows.row_numbers, tf.shape(rows.outer))
+    outputs = tf.nn.conv2d(tf.gather(_padded(pieces), numbers), kernel, 1, "SAME")
+    return tf.gather(tf.reshape(outputs, [-1, kernel.shape[-1]]), rows.active_positions)
+
+
 def convolve_map(maps, kernel, stride=1):
     """3x3 convolution of whole maps as a gather of neighbours and one product.
 
@@ -171,10 +189,13 @@ def _local(index):
     return tf.identity(index)
 
 
+def _padded(pieces):
+    """The rows by their numbers, the first of zeros."""
+    return tf.concat([tf.zeros([1, pieces[0].shape[-1]], pieces[0].dtype), *pieces], axis=0)
+
+
 def _windows(pieces, neighbours):
-    channels = pieces[0].shape[-1]
-    padded = tf.concat([tf.zeros([1, channels], pieces[0].dtype), *pieces], axis=0)
-    return tf.reshape(tf.gather(padded, neighbours), [-1, 9 * channels])
+    return tf.reshape(tf.gather(_padded(pieces), neighbours), [-1, 9 * pieces[0].shape[-1]])
 
 
 def _readers(neighbours, num_outputs):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from sact_tf.layers import BasicUnit, BottleneckUnit, bottleneck_unit
+from sact_tf.ops.active_rows import find_active_rows
 from sact_tf.ops.positions import mean_over, subsample, sum_over
 from tests.harness import padded_batch, randomize
 
@@ -238,3 +239,29 @@ def test_residual_and_sum(unit_class, channels, product_filters, monkeypatch):
     np.testing.assert_allclose(residual, expected, atol=1e-12)
     np.testing.assert_allclose(total, sum_over(expected, counted), atol=1e-11)
     assert not np.any(total[2])
+
+
+def test_few_rows_are_gathered_and_most_of_a_narrow_map_is_convolved(monkeypatch):
+    calls = []
+
+    def watch(name):
+        convolve = getattr(bottleneck_unit, name)
+        monkeypatch.setattr(
+            bottleneck_unit, name, lambda *args: calls.append(name) or convolve(*args)
+        )
+
+    watch("convolve_rows")
+    watch("convolve_rows_on_map")
+    unit = BottleneckUnit(64, dtype="float64")
+    unit.build((None, None, None, 256))
+    randomize(unit)
+    maps = tf.random.stateless_normal([1, 4, 5, 256], [0, 1], dtype=tf.float64)
+    expected = tf.reshape(unit.residual(maps, training=False), [-1, 256])
+    for count, path in ((9, "convolve_rows"), (11, "convolve_rows_on_map")):
+        rows = find_active_rows(tf.reshape(tf.range(20) < count, [1, 4, 5]))
+        flat = tf.reshape(maps, [-1, 256])
+        pieces = [tf.gather(flat, where) for where in (rows.active_positions, rows.ring_positions)]
+        residual, total = unit.residual_rows(*pieces, rows, 1, training=False)
+        assert calls.pop() == path and not calls
+        np.testing.assert_allclose(residual, expected[:count], atol=1e-12)
+        np.testing.assert_allclose(total[0], tf.reduce_sum(expected[:count], axis=0), atol=1e-11)

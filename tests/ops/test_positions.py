@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.ops.positions import mean_over, pad_for_stride_two, subsample, zero_outside
+from sact_tf.ops.positions import (
+    mean_over,
+    pad_for_stride_two,
+    subsample,
+    subsample_features,
+    zero_outside,
+)
 
 
 def padded_batch(sizes, height, width, channels=2, fill=0.0, seed=0):
@@ -57,6 +63,19 @@ def test_subsample_keeps_what_a_strided_layer_gives(stride):
         expected[: -(-rows // stride), : -(-columns // stride)] = True
         np.testing.assert_array_equal(sampled[index], expected)
     assert subsample(None, 2) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 5, 8, 3), (1, 1, 1, 2), (0, 4, 4, 2)])
+def test_features_are_subsampled_as_positions_are(shape, stride, dtype):
+    maps = tf.cast(tf.random.stateless_normal(shape, [0, 1]), dtype)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(maps)
+        ours, theirs = subsample_features(maps, stride), subsample(maps, stride)
+        losses = [tf.reduce_sum(features**2) for features in (ours, theirs)]
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(*(tape.gradient(loss, maps) for loss in losses))
 
 
 @pytest.mark.parametrize("height, width", [(6, 7), (7, 6), (6, 6), (7, 7)])
