@@ -2,7 +2,7 @@ PYTHON ?= $(or $(shell for python in python3 python3.12 python3.11; do \
     $$python tools/check_python.py 2>/dev/null && echo $$python && break; done),python3)
 MODEL_DIR ?= runs/quickstart
 DETECTION_DIR ?= runs/detection
-PYTEST_FLAGS ?= -q -n 2 --dist loadfile
+PYTEST_FLAGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m

@@ -18,7 +18,7 @@ from absl import flags
 
 import sact_tf
 from benchmarks import halting_maps, measure
-from benchmarks.options import image_size
+from benchmarks.options import define_depth, image_size
 from sact_tf.detection import FasterRCNN
 from sact_tf.files import atomic_write_text
 from sact_tf.models import ResNetBackbone
@@ -26,7 +26,7 @@ from train.program import run
 
 NUM_CLASSES = 80
 
-_DEPTH = flags.DEFINE_integer("depth", 101, "50, 101, 152 or 200.")
+_DEPTH = define_depth(101)
 _IMAGE_SIZE = flags.DEFINE_string("image_size", "600x1000", "HEIGHTxWIDTH.")
 _SHARE = flags.DEFINE_float(
     "active_share", 0.45, "Of the positions, mean over the units after the first.", 0.0, 0.8

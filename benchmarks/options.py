@@ -2,7 +2,18 @@
 
 import re
 
+from absl import flags
+
 from sact_tf.errors import UserError
+from sact_tf.models.depths import UNITS_OF_DEPTH
+
+
+def define_depth(default):
+    """The flag --depth."""
+    depths = ", ".join(map(str, UNITS_OF_DEPTH))
+    depth = flags.DEFINE_integer("depth", default, f"Layers of the ResNet: {depths}.")
+    flags.register_validator(depth, UNITS_OF_DEPTH.__contains__, f"expected one of {depths}")
+    return depth
 
 
 def image_size(text):

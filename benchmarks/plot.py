@@ -13,7 +13,7 @@ from train.program import run
 
 _JSON = flags.DEFINE_list("json", None, "Results to draw.", required=True)
 _OUTPUT = flags.DEFINE_string("output", "docs/performance.png", "The picture.")
-_MARKERS = {"masked": "s", "tiled": "o", "auto": "^"}
+_MARKERS = {"masked": "s", "tiled": "o", "auto": "^", "tiled_folded": "D"}
 
 
 def main(argv):

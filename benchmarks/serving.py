@@ -22,15 +22,17 @@ import threading
 import time
 
 import numpy as np
-from absl import app, flags
+from absl import flags, logging
 from PIL import Image
 
 import sact_tf
 from benchmarks import measure
+from benchmarks.options import define_depth
 from sact_tf.files import atomic_write_json
 from sact_tf.serving.export import export
+from train.program import run
 
-_DEPTH = flags.DEFINE_integer("depth", 50, "layers of the network: 50, 101, 152 or 200")
+_DEPTH = define_depth(50)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "side of the pictures, in pixels")
 _FLOPS_RATIO = flags.DEFINE_float("flops_ratio", 0.55, "FLOPs of SACT over those of plain")
 _CLIENTS = flags.DEFINE_list("clients", ["1", "4", "16"], "numbers of concurrent clients")
@@ -40,6 +42,7 @@ _JSON = flags.DEFINE_string("json", None, "file for the results as JSON")
 
 
 def main(_):
+    logging.set_verbosity(logging.WARNING)  # of what exporting has to say
     clients = [int(number) for number in _CLIENTS.value]
     rows = []
     print("export        clients  images/s  p50 ms  p95 ms  p99 ms  answers  lost")
@@ -163,4 +166,4 @@ def _request(seed):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run(main)

@@ -24,7 +24,7 @@ from absl import flags
 
 import sact_tf
 from benchmarks import halting_maps, measure
-from benchmarks.options import float_or_all, image_size, tile_sizes
+from benchmarks.options import define_depth, float_or_all, image_size, tile_sizes
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
@@ -42,7 +42,7 @@ EXECUTIONS = (
 )
 NUM_CLASSES = 1001
 
-_DEPTH = flags.DEFINE_integer("depth", 101, "50, 101, 152 or 200.")
+_DEPTH = define_depth(101)
 _IMAGE_SIZE = flags.DEFINE_string("image_size", "600x1000", "HEIGHTxWIDTH.")
 _BATCH = flags.DEFINE_integer("batch", 1, "Images per batch.", lower_bound=1)
 _RATIOS = flags.DEFINE_list("flops_ratio", ["0.25", "0.4", "0.56", "0.75", "all"], "Or `all`.")
@@ -78,25 +78,30 @@ class Bench:
     """The networks of one image size, and their measurements."""
 
     def __init__(self, height, width):
-        keras.utils.set_random_seed(0)
         self.height, self.width = height, width
         self.images = tf.random.stateless_normal([_BATCH.value, height, width, 3], [0, 1])
         self.tile_sizes = tile_sizes(_TILE.value)
         self._functions = {}
 
     @functools.cached_property
-    def models(self):
-        """The adaptive network, with scripted halting, as it is and folded."""
+    def model(self):
+        """The adaptive network, with scripted halting."""
+        model = self._adaptive()
+        halting_maps.script_halting(model, self.num_units)
+        return model
+
+    @functools.cached_property
+    def folded_model(self):
+        """The same folded; made only where it is measured, for its weights take memory."""
+        model = folded_copy(self._adaptive())[0]
+        halting_maps.script_halting(model, self.num_units)
+        return model
+
+    def _adaptive(self):
+        keras.utils.set_random_seed(0)  # the same weights each time
         model = _classifier(halting="sact", tile_size=self.tile_sizes)
         halting_maps.fresh_scores(model)
-        models = {False: model, True: folded_copy(model)[0]}
-        for each in models.values():
-            halting_maps.script_halting(each, self.num_units)
-        return models
-
-    @property
-    def model(self):
-        return self.models[False]
+        return model
 
     @functools.cached_property
     def num_units(self):
@@ -136,7 +141,7 @@ class Bench:
             )
             return compiled(lambda: (network(self.images, training=False)[:, 0, 0],))
 
-        model = self.models[folded]
+        model = self.folded_model if folded else self.model
 
         def adaptive():
             outputs = model.forward(self.images)

@@ -19,7 +19,7 @@ from absl import flags
 
 import sact_tf
 from benchmarks import halting_maps, measure
-from benchmarks.options import float_or_all, image_size, tile_sizes
+from benchmarks.options import define_depth, float_or_all, image_size, tile_sizes
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
@@ -28,7 +28,7 @@ from train.program import run
 EXECUTIONS = ("dense", "masked_full", "masked", "tiled")
 NUM_CLASSES = 1001
 
-_DEPTH = flags.DEFINE_integer("depth", 50, "50, 101, 152 or 200.")
+_DEPTH = define_depth(50)
 _IMAGE_SIZE = flags.DEFINE_string("image_size", "224x224", "HEIGHTxWIDTH.")
 _BATCH = flags.DEFINE_integer("batch", 4, "Images per batch.", lower_bound=1)
 _RATIOS = flags.DEFINE_list("flops_ratio", ["0.5"], "Of the forward pass; or `all`.")

@@ -1,0 +1,65 @@
+"""The benchmarks as programs, on networks small enough to be run by the way."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.harness import ROOT
+
+SMALL = ("--depth=50", "--image_size=64x96", "--batch=1", "--runs=1", "--flops_ratio=0.6")
+
+
+def start(program, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{program}", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+@pytest.mark.parametrize(
+    "argument, message",
+    [("--executions=sparse", "sparse"), ("--image_size=600", "image_size"), ("--depth=7", "depth")],
+)
+def test_mistakes_are_named(argument, message):
+    done = start("tiled_execution", argument, "--nomemory")
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.large
+def test_every_execution_is_timed_and_compared(tmp_path):
+    path, picture = tmp_path / "out.json", tmp_path / "plot.png"
+    executions = ("dense", "masked", "tiled", "auto", "tiled_folded")
+    done = start(
+        "tiled_execution", *SMALL, f"--executions={','.join(executions)}", f"--json={path}"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(path.read_text())
+    assert set(result) == {"machine", "versions", "rows"}
+    rows = {row["execution"]: row for row in result["rows"]}
+    assert tuple(rows) == executions
+    assert rows["dense"]["time_ratio"] == rows["dense"]["flops_ratio"] == 1
+    for name in executions[1:]:
+        row = rows[name]
+        assert row["flops_ratio"] == pytest.approx(0.6, abs=0.02)
+        assert row["max_relative_difference"] < 1e-5
+        assert row["time_ratio_min"] <= row["time_ratio"] <= row["time_ratio_max"]
+        assert row["milliseconds"] > 0 and row["peak_memory_ratio"] > 0.5
+    assert start("plot", f"--json={path}", f"--output={picture}").returncode == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.large
+def test_training_steps_are_timed(tmp_path):
+    path = tmp_path / "out.json"
+    done = start("training_step", *SMALL, f"--json={path}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = {row["execution"]: row for row in json.loads(path.read_text())["rows"]}
+    assert tuple(rows) == ("dense", "masked", "tiled")
+    assert rows["tiled"]["flops_ratio"] == pytest.approx(0.6, abs=0.02)
+    assert all(row["milliseconds"] > 0 for row in rows.values())
