@@ -120,9 +120,9 @@ class BottleneckUnit(ResidualUnit):
         """f(x) at the active positions, and its sums; see `ResidualUnit`."""
         # Batch statistics are those of all rows; inference does without the copy.
         pieces = [tf.concat([active, ring], axis=0)] if training else [active, ring]
-        reduced = [self._reduce_rows(piece, training) for piece in pieces]
+        reduced = self._reduce_rows(pieces, training)
         spatial = self._convolve_rows(reduced, rows, training)
-        hidden = self.bn2.on_rows(spatial, self.activate, training)
+        hidden = self.bn2.on_rows([spatial], self.activate, training)[0]
         return self._restore_rows(hidden, rows, batch)
 
     def flops(self, outer, inner):
@@ -148,9 +148,10 @@ class BottleneckUnit(ResidualUnit):
             spatial = self.conv2(reduced)
         return self.activate(self.bn2(spatial, training=training, positions=inner))
 
-    def _reduce_rows(self, states, training):
-        preact = self.preact.on_rows(states, self.activate, training)
-        reduced = tf.matmul(preact, self.conv1.kernel[0, 0])
+    def _reduce_rows(self, pieces, training):
+        kernel = tf.convert_to_tensor(self.conv1.kernel)[0, 0]
+        preact = self.preact.on_rows(pieces, self.activate, training)
+        reduced = [tf.matmul(piece, kernel) for piece in preact]
         return self.bn1.on_rows(reduced, self.activate, training)
 
     def _convolve_rows(self, reduced, rows, training):

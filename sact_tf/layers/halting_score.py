@@ -136,22 +136,25 @@ class HaltingScore(keras.layers.Layer):
         # then a sum over the neighbours, is several times faster. Zero padding comes after the
         # batch normalization, so it is the products of positions outside that are zero.
         affine = self.local_bn.scale_and_shift(inputs, training, positions)
-        products = self._local_products(inputs, *affine)
-        return sum_neighbours(zero_outside(products, valid)) + self.local_conv.bias
+        products = self._local_products([inputs], *affine)
+        return sum_neighbours(zero_outside(products[0], valid)) + self.local_conv.bias
 
     def _local_row_logits(self, active, ring, rows, training):
         """The same for the active rows alone; batch statistics are taken over them."""
         affine = self.local_bn.scale_and_shift(active, training)
-        products = [self._local_products(features, *affine) for features in (active, ring)]
+        products = self._local_products([active, ring], *affine)
         return sum_neighbour_rows(products, rows.neighbours, rows.num_active) + self.local_conv.bias
 
-    def _local_products(self, inputs, scale, shift):
-        """What each position contributes to its nine neighbours: [..., C] -> [..., 9]."""
+    def _local_products(self, pieces, scale, shift):
+        """What each position contributes to its nine neighbours: list of [..., C] -> [..., 9]."""
         weights = self.local_weights()
-        if self.negative_slope is None:
-            # Without an activation in between, the batch normalization goes into the product.
-            return _product(inputs, scale * weights) + tf.linalg.matvec(weights, shift)
-        return _product(self.activate(inputs * scale + shift), weights)
+        if self.negative_slope is not None:
+            pieces = [self.activate(piece * scale + shift) for piece in pieces]
+            return [_product(piece, weights) for piece in pieces]
+        # Without an activation in between, the batch normalization goes into the product.
+        constant = tf.linalg.matvec(weights, shift)
+        weights *= scale
+        return [_product(piece, weights) + constant for piece in pieces]
 
     def _normalization(self, name):
         return BatchNormalization(name=name, dtype=self.dtype_policy, **self.batch_norm)

@@ -41,42 +41,45 @@ class ActiveRows(NamedTuple):
         return tf.size(self.active_positions)
 
 
-def find_active_rows(active, valid=None, reach=1):
+def find_active_rows(active, valid=None, reach=1, active_positions=None):
     """Numbers the rows that a residual unit needs at the active positions.
 
     Args:
         active: bool [B, H, W].
         valid: optional bool [B, H, W]; no ring outside.
         reach: number of 3x3 convolutions that follow each other in the unit.
+        active_positions: optional int32 [A], as in `ActiveRows`, where they are known already.
 
     Returns:
         `ActiveRows`.
     """
-    levels, covered = [active], active
+    if active_positions is None:
+        active_positions = _where(active)
+    rings, covered = [], active
     for _ in range(reach):
         wider = dilate(covered)
         if valid is not None:
             wider &= valid
-        levels.append(wider & ~covered)
+        rings.append((wider, _where(wider & ~covered)))
         covered = wider
-    row_numbers, positions, total = 0, [], 0
-    for level in levels:
-        level = tf.reshape(level, [-1])
-        count = tf.cumsum(tf.cast(level, tf.int32))
-        row_numbers = tf.where(level, count + total, row_numbers)
-        positions.append(tf.cast(tf.where(level)[:, 0], tf.int32))
-        total += tf.size(positions[-1])
+    outer, ring = rings[0]
+    ring_positions = tf.concat([positions for _, positions in rings], axis=0)
+    positions = tf.concat([active_positions, ring_positions], axis=0)
     shape = tf.shape(active)
-    rows = ActiveRows(
-        outer=levels[0] | levels[1],
-        active_positions=positions[0],
-        ring_positions=tf.concat(positions[1:], axis=0),
-        num_outer=tf.size(positions[0]) + tf.size(positions[1]),
-        row_numbers=row_numbers,
-        neighbours=neighbours_at(row_numbers, tf.concat(positions, axis=0), shape),
-        images=positions[0] // (shape[1] * shape[2]),
+    row_numbers = to_map(tf.range(1, tf.size(positions) + 1), positions, shape)
+    return ActiveRows(
+        outer=outer,
+        active_positions=active_positions,
+        ring_positions=ring_positions,
+        num_outer=tf.size(active_positions) + tf.size(ring),
+        row_numbers=tf.reshape(row_numbers, [-1]),
+        neighbours=neighbours_at(row_numbers, positions),
+        images=active_positions // (shape[1] * shape[2]),
     )
-    return rows
+
+
+def _where(chosen):
+    return tf.cast(tf.where(tf.reshape(chosen, [-1]))[:, 0], tf.int32)
 
 
 def sum_by_image(features, rows, batch):
@@ -92,27 +95,34 @@ def count_by_image(rows, batch, dtype=tf.float32):
     return tf.reduce_sum(tf.cast(membership, dtype), axis=1, keepdims=True)
 
 
-def to_map(values, rows, shape):
-    """Spreads one value per active row over the map, zero elsewhere: [A] -> [B, H, W]."""
-    is_active = rows.row_numbers <= rows.num_active
-    numbers = tf.where(is_active, rows.row_numbers, 0)
-    padded = tf.concat([tf.zeros([1], values.dtype), values], axis=0)
-    return tf.reshape(tf.gather(padded, numbers), shape)
+def to_map(values, positions, shape):
+    """Puts values at positions of a map, zero elsewhere.
+
+    Args:
+        values: [P].
+        positions: int32 [P], into the flattened map, none twice.
+        shape: int32 tensor, B, H and W.
+
+    Returns:
+        [B, H, W].
+    """
+    flat = tf.scatter_nd(positions[:, tf.newaxis], values, tf.reduce_prod(shape)[tf.newaxis])
+    return tf.reshape(flat, shape)
 
 
-def neighbours_at(row_numbers, positions, shape):
+def neighbours_at(row_numbers, positions):
     """Numbers of the rows around positions: column 3 * (dy + 1) + dx + 1 is the neighbour (dy, dx).
 
     Args:
-        row_numbers: int32 [B * H * W], as in `ActiveRows`.
+        row_numbers: int32 [B, H, W]; see `ActiveRows`.
         positions: int32 [P], into the flattened map.
-        shape: int32 tensor, B, H and W.
 
     Returns:
         int32 [P, 9].
     """
+    shape = tf.shape(row_numbers)
     height, width = shape[1], shape[2]
-    padded = tf.pad(tf.reshape(row_numbers, shape), [[0, 0], [1, 1], [1, 1]])
+    padded = tf.pad(row_numbers, [[0, 0], [1, 1], [1, 1]])
     image, place = positions // (height * width), positions % (height * width)
     corner = (image * (height + 2) + place // width) * (width + 2) + place % width
     offsets = tf.range(3)[:, tf.newaxis] * (width + 2) + tf.range(3)

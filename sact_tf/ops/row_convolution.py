@@ -15,7 +15,16 @@ from sact_tf.ops.active_rows import neighbours_at
 
 def take_rows(features, index):
     """`tf.gather` of rows of which none is taken twice: [R, ...], int32 [A] -> [A, ...]."""
+    return _take(features, index, tf.gather)
 
+
+def keep_rows(features, kept):
+    """`take_rows` of an increasing index, which copies nothing where all rows are kept."""
+
+    return _take(features, kept, _keep)
+
+
+def _take(features, index, gather):
     @tf.custom_gradient
     def take(features, index):
         index = _local(index)
@@ -25,9 +34,17 @@ def take_rows(features, index):
             zeros = tf.zeros(shape, upstream.dtype)
             return tf.tensor_scatter_nd_update(zeros, index[:, tf.newaxis], upstream), None
 
-        return tf.gather(features, index), gradient
+        return gather(features, index), gradient
 
     return take(features, index)
+
+
+def _keep(features, kept):
+    return tf.cond(
+        tf.size(kept) < tf.shape(features)[0],
+        lambda: tf.gather(features, kept),
+        lambda: features,
+    )
 
 
 def regroup_rows(active, ring, kept, entering, numbers):
@@ -35,7 +52,7 @@ def regroup_rows(active, ring, kept, entering, numbers):
 
     Args:
         active, ring: [A, C], [E, C].
-        kept: int32 [A'], which of the active rows stay active.
+        kept: int32 [A'], which of the active rows stay active, increasing.
         entering: int32 [E'], the new ring by its rows' old numbers: from 1, active rows first.
         numbers: int32 [A] and [E], each row's new number; 0 drops it.
 
@@ -58,7 +75,7 @@ def regroup_rows(active, ring, kept, entering, numbers):
             padded = tf.concat([zeros, *upstream], axis=0)
             return (*[None] * 4, *(tf.gather(padded, number) for number in numbers))
 
-        return (tf.gather(active, kept), tf.dynamic_stitch(places, pieces)), gradient
+        return (_keep(active, kept), tf.dynamic_stitch(places, pieces)), gradient
 
     return regroup(kept, entering, *numbers, active, ring)
 
@@ -133,7 +150,7 @@ def convolve_map(maps, kernel, stride=1):
         shape = tf.shape(maps)[:3]
         numbers = tf.range(tf.reduce_prod(shape))
         positions = tf.reshape(numbers, shape)[:, ::stride, ::stride]
-        neighbours = neighbours_at(numbers + 1, tf.reshape(positions, [-1]), shape)
+        neighbours = neighbours_at(tf.reshape(numbers + 1, shape), tf.reshape(positions, [-1]))
         columns = _windows([tf.reshape(maps, [-1, maps.shape[-1]])], neighbours)
         outputs = tf.matmul(columns, _as_matrix(kernel))
         outputs = tf.reshape(outputs, [*tf.unstack(tf.shape(positions)), kernel.shape[-1]])

@@ -9,6 +9,7 @@ import tensorflow as tf
 from sact_tf.ops.active_rows import count_by_image, find_active_rows, sum_by_image, to_map
 from sact_tf.ops.row_convolution import (
     convolve_rows,
+    keep_rows,
     regroup_rows,
     sum_neighbour_rows,
     take_rows,
@@ -68,7 +69,8 @@ def test_sums_and_maps():
     np.testing.assert_array_equal(count_by_image(rows, 2), [[active.sum()], [0]])
     expected = np.zeros(SHAPE)
     expected[active] = features[:, 0]
-    np.testing.assert_array_equal(to_map(features[:, 0], rows, SHAPE), expected)
+    received = to_map(features[:, 0], rows.active_positions, tf.constant(SHAPE))
+    np.testing.assert_array_equal(received, expected)
 
 
 def on_map(active, values):
@@ -148,6 +150,36 @@ def test_rows_in_new_groups_and_their_gradient(in_branch):
     np.testing.assert_array_equal(groups[1], [[9, 10], [3, 4]])
     np.testing.assert_array_equal(gradients[0], [[1, 10], [3, 30], [100, 1000]])
     np.testing.assert_array_equal(gradients[1], [[0, 0], [2, 20]])
+
+
+@pytest.mark.parametrize("index", [[0, 2], [0, 1, 2], []])
+def test_kept_rows_and_their_gradient(index):
+    features = tf.constant([[1.0, 2], [3, 4], [5, 6]])
+    kept = tf.constant(index, tf.int32)
+
+    @tf.function
+    def run(features, kept):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            rows = keep_rows(features, kept)
+            total = tf.reduce_sum(rows**2)
+        return rows, tape.gradient(total, features)
+
+    rows, gradient = run(features, kept)
+    np.testing.assert_array_equal(rows, features.numpy()[index])
+    expected = np.zeros_like(features)
+    expected[index] = 2 * features.numpy()[index]
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_rows_of_known_positions_keep_their_order():
+    active = some_map()
+    positions = np.flatnonzero(active)[::-1].astype(np.int32)
+    rows = find_active_rows(tf.constant(active), active_positions=tf.constant(positions))
+    everything = np.append(positions, rows.ring_positions)
+    np.testing.assert_array_equal(rows.row_numbers.numpy()[everything] - 1, range(everything.size))
+    expected = find_active_rows(tf.constant(active))
+    np.testing.assert_array_equal(rows.ring_positions, expected.ring_positions)
 
 
 def test_all_rows_may_be_dropped():

@@ -14,7 +14,6 @@ from sact_tf.layers.execution.tiled_positions import (
     gather_active,
     run_first_score,
     run_unit,
-    skip_unit,
 )
 from sact_tf.ops import flops as flops_ops
 from sact_tf.ops.active_rows import find_active_rows
@@ -92,13 +91,7 @@ def _change_over(block, mixed, stays_dense, valid):
 
 
 def _run_rows(block, index, mixed, valid):
-    def run():
-        return run_unit(block, index, mixed.work, valid, training=False)
-
-    def skip():
-        return skip_unit(mixed.work)
-
-    work, weight, finished = tf.cond(mixed.work.rows.num_active > 0, run, skip)
+    work, weight, finished = run_unit(block, index, mixed.work, valid, training=False)
     output = mixed.state if mixed.output is None else mixed.output
     return mixed._replace(output=output, work=work), weight, finished
 

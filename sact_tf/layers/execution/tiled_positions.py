@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from sact_tf.layers.execution.finished import Finished, assemble, run_unless_empty
+from sact_tf.layers.execution.finished import Finished, assemble
 from sact_tf.ops import flops as flops_ops
 from sact_tf.ops.active_rows import ActiveRows, find_active_rows, to_map
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.positions import mean_over
-from sact_tf.ops.row_convolution import regroup_rows, take_rows
+from sact_tf.ops.row_convolution import keep_rows, regroup_rows, take_rows
 from sact_tf.ops.tiles import share_within_tiles
 
 
@@ -55,12 +55,7 @@ def run_tiled_positions(block, state, mean, valid, training):
             flops_ops.count_positions(work.rows.outer),
             flops_ops.count_positions(work.halting.active),
         )
-        work, weight, finished = run_unless_empty(
-            lambda index=index, work=work: run_unit(block, index, work, valid, training),
-            lambda work=work: skip_unit(work),
-            work.rows.num_active,
-            training,
-        )
+        work, weight, finished = run_unit(block, index, work, valid, training)
         weights.append(weight)
         chunks.append(finished)
     return assemble(chunks, state), work.halting, weights, flops
@@ -111,14 +106,14 @@ def run_unit(block, index, work, valid, training):
     score = block.halting_scores[index](
         active, training=training, mean=mean, ring=work.ring, rows=rows
     )
-    score = share_within_tiles(to_map(score, rows, shape), block.tile_size, valid)
+    score = share_within_tiles(to_map(score, rows.active_positions, shape), block.tile_size, valid)
     halting, weight = block.halting_step(index, work.halting, score)
     work = work._replace(halting=halting, active=active, output=output, mean=mean)
-    work, finished = compact(work, valid, block.units[index].reach, training)
+    work, finished = compact(work, valid, block.units[index].reach)
     return work, weight, finished
 
 
-def compact(work, valid, reach, training):
+def compact(work, valid, reach):
     """Drops the rows that the next unit does not read.
 
     Args:
@@ -126,29 +121,24 @@ def compact(work, valid, reach, training):
             state.
         valid: optional bool [B, H, W].
         reach: of the units.
-        training: see the call of `AdaptiveBlock`.
 
     Returns:
         `(work, finished)`.
     """
     old = work.rows
     still = tf.gather(tf.reshape(work.halting.active, [-1]), old.active_positions)
-    gone = tf.cast(tf.where(~still)[:, 0], tf.int32)
+    kept, gone = (tf.cast(tf.where(chosen)[:, 0], tf.int32) for chosen in (still, ~still))
+    positions = tf.gather(old.active_positions, kept)
+    new = find_active_rows(work.halting.active, valid, reach, positions)
+    numbers = [
+        tf.gather(new.row_numbers, positions)
+        for positions in (old.active_positions, old.ring_positions)
+    ]
+    entering = tf.gather(old.row_numbers, new.ring_positions)
+    active, ring = regroup_rows(work.active, work.ring, kept, entering, numbers)
+    output = keep_rows(work.output, kept)
     finished = Finished(tf.gather(old.active_positions, gone), take_rows(work.output, gone))
-
-    def drop():
-        new = find_active_rows(work.halting.active, valid, reach)
-        numbers = [
-            tf.gather(new.row_numbers, positions)
-            for positions in (old.active_positions, old.ring_positions)
-        ]
-        kept = tf.gather(old.row_numbers, new.active_positions) - 1
-        entering = tf.gather(old.row_numbers, new.ring_positions)
-        active, ring = regroup_rows(work.active, work.ring, kept, entering, numbers)
-        return Work(work.halting, new, active, ring, take_rows(work.output, kept), work.mean)
-
-    # The copies are worth avoiding where nothing halted, as in the first units of most images.
-    return (drop() if training else tf.cond(tf.size(gone) > 0, drop, lambda: work)), finished
+    return Work(work.halting, new, active, ring, output, work.mean), finished
 
 
 def gather_active(block, state, output, halting, mean, valid):
@@ -181,11 +171,3 @@ def gather_active(block, state, output, halting, mean, valid):
     gone = tf.cast(tf.where(~tf.reshape(halting.active, [-1]))[:, 0], tf.int32)
     work = Work(halting, rows, active, ring, active_output, mean)
     return work, Finished(gone, take_rows(outputs, gone))
-
-
-def skip_unit(work):
-    """What `run_unit` returns when nothing is active."""
-    # The empty rows are their own finished positions. (A slice [:0] would have a static shape,
-    # which Grappler then takes for the shape of both branches.)
-    nothing = Finished(work.rows.active_positions, work.output)
-    return work, tf.zeros_like(work.halting.remainder), nothing
