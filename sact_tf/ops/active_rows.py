@@ -66,7 +66,8 @@ def find_active_rows(active, valid=None, reach=1, active_positions=None):
     ring_positions = tf.concat([positions for _, positions in rings], axis=0)
     positions = tf.concat([active_positions, ring_positions], axis=0)
     shape = tf.shape(active)
-    row_numbers = to_map(tf.range(1, tf.size(positions) + 1), positions, shape)
+    numbers = tf.range(1, tf.size(positions, tf.int64) + 1)  # GPUs cannot scatter int32
+    row_numbers = tf.cast(to_map(numbers, positions, shape), tf.int32)
     return ActiveRows(
         outer=outer,
         active_positions=active_positions,
@@ -120,11 +121,10 @@ def neighbours_at(row_numbers, positions):
     Returns:
         int32 [P, 9].
     """
-    shape = tf.shape(row_numbers)
-    height, width = shape[1], shape[2]
     padded = tf.pad(row_numbers, [[0, 0], [1, 1], [1, 1]])
-    image, place = positions // (height * width), positions % (height * width)
-    corner = (image * (height + 2) + place // width) * (width + 2) + place % width
-    offsets = tf.range(3)[:, tf.newaxis] * (width + 2) + tf.range(3)
-    index = corner[:, tf.newaxis] + tf.reshape(offsets, [1, 9])
+    places = tf.reshape(tf.range(tf.size(padded)), tf.shape(padded))
+    # A position's own place before the padding is its window's corner after it.
+    corners = tf.gather(tf.reshape(places[:, :-2, :-2], [-1]), positions)
+    offsets = tf.range(3)[:, tf.newaxis] * tf.shape(padded)[2] + tf.range(3)
+    index = corners[:, tf.newaxis] + tf.reshape(offsets, [1, 9])
     return tf.gather(tf.reshape(padded, [-1]), index)

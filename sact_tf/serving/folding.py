@@ -29,8 +29,8 @@ class Shift:
     def __call__(self, inputs, training=None, positions=None):
         return tf.nn.bias_add(inputs, tf.convert_to_tensor(self.shift))
 
-    def on_rows(self, rows, activate, training=None, counted=None):
-        return activate(self(rows))
+    def on_rows(self, pieces, activate, training=None, counted=None):
+        return [activate(self(piece)) for piece in pieces]
 
     def scale_and_shift(self, inputs, training=None, positions=None):
         return tf.ones_like(self.shift), tf.convert_to_tensor(self.shift)

@@ -128,8 +128,9 @@ def compact(work, valid, reach):
     old = work.rows
     still = tf.gather(tf.reshape(work.halting.active, [-1]), old.active_positions)
     kept, gone = (tf.cast(tf.where(chosen)[:, 0], tf.int32) for chosen in (still, ~still))
-    positions = tf.gather(old.active_positions, kept)
-    new = find_active_rows(work.halting.active, valid, reach, positions)
+    new = find_active_rows(
+        work.halting.active, valid, reach, active_positions=tf.gather(old.active_positions, kept)
+    )
     numbers = [
         tf.gather(new.row_numbers, positions)
         for positions in (old.active_positions, old.ring_positions)
