@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from sact_tf.layers.execution.finished import Finished, assemble
+from sact_tf.layers.execution.finished import Finished, put_into
 from sact_tf.layers.execution.tiled_positions import (
     Work,
     gather_active,
@@ -26,7 +26,7 @@ class MixedWork(NamedTuple):
         dense: bool scalar. Whether the block still runs densely.
         state: [B, H, W, C]. States, up to the change to rows.
         output: [B, H, W, C]. States so far weighted by the halting distribution (eq. 10); not yet
-            the output of what is still active. Up to the change to rows.
+            the output of what was still active at the change to rows.
         work: `Work`; its halting state and mean are those of either phase, its rows are empty
             before the change.
     """
@@ -53,15 +53,15 @@ def run_auto_positions(block, state, mean, valid, training):
         active = mixed.work.halting.active
         flops += block.unit_flops(index, active, state, valid)
         count = tf.reduce_sum(tf.cast(active, tf.float32))
-        mixed, changed = _change_over(block, mixed, count > limit, valid)
+        mixed = _change_over(block, mixed, count > limit, valid)
         mixed, weight, finished = tf.cond(
             mixed.dense,
             lambda index=index, mixed=mixed: _run_dense(block, index, mixed, weights, valid),
             lambda index=index, mixed=mixed: _run_rows(block, index, mixed, valid),
         )
         weights.append(weight)
-        chunks += [changed, finished]
-    output = tf.cond(mixed.dense, lambda: mixed.output, lambda: assemble(chunks, state))
+        chunks.append(finished)
+    output = tf.cond(mixed.dense, lambda: mixed.output, lambda: put_into(mixed.output, chunks))
     return tf.ensure_shape(output, state.shape), mixed.work.halting, weights, flops
 
 
@@ -73,21 +73,14 @@ def _empty_work(block, state, first, valid):
 
 
 def _change_over(block, mixed, stays_dense, valid):
-    """Gathers the rows where the dense phase ends; returns `(mixed, finished)`."""
+    """Gathers the rows where the dense phase ends; returns `MixedWork`."""
 
     def gather():
         work = mixed.work
-        work, finished = gather_active(
-            block, mixed.state, mixed.output, work.halting, work.mean, valid
-        )
-        return mixed._replace(dense=tf.constant(False), work=work), finished
+        work = gather_active(block, mixed.state, mixed.output, work.halting, work.mean, valid)
+        return mixed._replace(dense=tf.constant(False), work=work)
 
-    def keep():
-        rows = mixed.work.rows
-        none = tf.cast(tf.where(tf.zeros_like(rows.active_positions, tf.bool))[:, 0], tf.int32)
-        return mixed, Finished(none, tf.gather(mixed.work.output, none))
-
-    return tf.cond(mixed.dense & ~stays_dense, gather, keep)
+    return tf.cond(mixed.dense & ~stays_dense, gather, lambda: mixed)
 
 
 def _run_rows(block, index, mixed, valid):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from sact_tf.layers.execution.finished import Finished, assemble, run_unless_empty
+from sact_tf.layers.execution.finished import Finished
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.row_convolution import take_rows
 
@@ -72,3 +72,23 @@ def run_tiled_images(block, state, mean, valid, training):
         weights.append(weight)
         chunks.append(finished)
     return assemble(chunks, state), work.halting, weights, flops
+
+
+def run_unless_empty(run, skip, count, training):
+    """`run()`, or `skip()` where nothing is active.
+
+    In training the unit always runs: an empty batch costs next to nothing, and the moving
+    statistics of batch normalizations cannot be updated inside a branch under a distribution
+    strategy.
+    """
+    if training:
+        return run()
+    return tf.cond(count > 0, run, skip)
+
+
+def assemble(chunks, state):
+    """The outputs of the batch from its finished images, each of which is in exactly one chunk."""
+    output = tf.dynamic_stitch(
+        [chunk.positions for chunk in chunks], [chunk.output for chunk in chunks]
+    )
+    return tf.ensure_shape(tf.reshape(output, tf.shape(state)), state.shape)

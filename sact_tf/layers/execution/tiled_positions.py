@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from sact_tf.layers.execution.finished import Finished, assemble
+from sact_tf.layers.execution.finished import Finished, put_into
 from sact_tf.ops import flops as flops_ops
 from sact_tf.ops.active_rows import ActiveRows, find_active_rows, to_map
 from sact_tf.ops.halting import HaltingState
@@ -47,8 +47,8 @@ def run_tiled_positions(block, state, mean, valid, training):
     first = run_first_score(block, state, mean, valid, training)
     if len(block.units) == 1:
         return state, first.halting, [first.weight], first.flops
-    work, finished = gather_active(block, state, None, first.halting, first.mean, valid)
-    weights, chunks, flops = [first.weight], [finished], first.flops
+    work = gather_active(block, state, None, first.halting, first.mean, valid)
+    weights, chunks, flops = [first.weight], [], first.flops
     for index in range(1, len(block.units)):
         flops += block.position_flops(
             index,
@@ -58,7 +58,7 @@ def run_tiled_positions(block, state, mean, valid, training):
         work, weight, finished = run_unit(block, index, work, valid, training)
         weights.append(weight)
         chunks.append(finished)
-    return assemble(chunks, state), work.halting, weights, flops
+    return put_into(state, chunks), work.halting, weights, flops
 
 
 class First(NamedTuple):
@@ -155,20 +155,18 @@ def gather_active(block, state, output, halting, mean, valid):
         valid: optional bool [B, H, W].
 
     Returns:
-        `(work, finished)`; finished are all positions that are not active.
+        `Work`.
     """
     rows = find_active_rows(halting.active, valid, block.units[-1].reach)
     flat = tf.reshape(state, [-1, state.shape[-1]])
     # In one, for the gradient's sake: each row is taken once.
     states = take_rows(flat, tf.concat([rows.active_positions, rows.ring_positions], axis=0))
     active, ring = states[: rows.num_active], states[rows.num_active :]
-    outputs, active_output = flat, active
+    active_output = active
     if output is not None:
         # sum of p_l x_l up to here + R x is x_1 + sum of R_l f_l, which rows carry on.
         outputs = tf.reshape(output, [-1, output.shape[-1]])
         remainder = tf.gather(tf.reshape(halting.remainder, [-1]), rows.active_positions)
         active_output *= tf.cast(remainder, state.dtype)[:, tf.newaxis]
         active_output += take_rows(outputs, rows.active_positions)
-    gone = tf.cast(tf.where(~tf.reshape(halting.active, [-1]))[:, 0], tf.int32)
-    work = Work(halting, rows, active, ring, active_output, mean)
-    return work, Finished(gone, take_rows(outputs, gone))
+    return Work(halting, rows, active, ring, active_output, mean)
