@@ -67,6 +67,21 @@ def test_training_on_evaluated_positions(unit, script):
     assert all(np.all(np.isfinite(array)) for arrays in received.values() for array in arrays)
 
 
+@pytest.mark.parametrize("execution", ["tiled", "auto"])
+@pytest.mark.parametrize("unit", ["bottleneck", "basic"])
+def test_a_block_stops_where_nothing_is_active(unit, execution):
+    """Units that no position enters are not evaluated anywhere: what they would give is NaN."""
+    block = make_block(unit, scripts(1)["two units"])
+    expected = run_block(block, inputs())
+    for late in block.units[2:]:
+        late.set_weights([np.full_like(weight, np.nan) for weight in late.get_weights()])
+    block.execution = execution
+    features, halting = block(inputs())
+    np.testing.assert_allclose(features, expected["features"][0], rtol=1e-10)
+    np.testing.assert_array_equal(halting["num_units"], 2)
+    np.testing.assert_array_equal(halting["flops"], expected["exact"][1])
+
+
 def test_statistics_of_nothing_stay_as_they_are():
     block = make_block(num_units=scripts(1)["nothing"], execution="tiled")
     before = [unit.get_weights() for unit in block.units]

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from sact_tf.ops.active_rows import to_map
-from sact_tf.ops.row_convolution import take_rows
 
 
 class Finished(NamedTuple):
@@ -16,13 +15,32 @@ class Finished(NamedTuple):
 
 
 def put_into(maps, chunks):
-    """Maps [B, H, W, C] with the outputs of a list of `Finished` in place of their positions."""
+    """Puts what has halted into maps.
+
+    Args:
+        maps: [B, H, W, C].
+        chunks: list of `Finished`, no position in two of them.
+
+    Returns:
+        [B, H, W, C]: the outputs of the chunks at their positions, elsewhere the maps.
+    """
+    shape = tf.shape(maps)
     flat = tf.reshape(maps, [-1, maps.shape[-1]])
-    positions = tf.concat([chunk.positions for chunk in chunks], axis=0)
-    # One gather of old and new rows: a scatter into the maps, or a stitch, runs on one thread.
+    positions = [chunk.positions for chunk in chunks]
+    every = tf.concat(positions, axis=0)
     own = tf.range(tf.shape(flat)[0])
-    new = tf.shape(flat)[0] + tf.range(tf.size(positions))
-    moved = to_map(tf.cast(new - positions, tf.int64), positions, tf.shape(maps)[:3])
-    rows = tf.concat([flat, *(chunk.output for chunk in chunks)], axis=0)
-    outputs = take_rows(rows, own + tf.cast(tf.reshape(moved, [-1]), tf.int32))
-    return tf.ensure_shape(tf.reshape(outputs, tf.shape(maps)), maps.shape)
+    new = tf.shape(flat)[0] + tf.range(tf.size(every))
+    moved = to_map(tf.cast(new - every, tf.int64), every, shape[:3])
+    moved = tf.cast(tf.reshape(moved, [-1]), tf.int32)
+
+    # One gather of old and new rows: a scatter into the maps, or a stitch, runs on one thread.
+    @tf.custom_gradient
+    def put(flat, *outputs):
+        def gradient(upstream):
+            kept = tf.where(moved[:, tf.newaxis] > 0, tf.zeros([], upstream.dtype), upstream)
+            return (kept, *(tf.gather(upstream, where) for where in positions))
+
+        return tf.gather(tf.concat([flat, *outputs], axis=0), own + moved), gradient
+
+    outputs = put(flat, *(chunk.output for chunk in chunks))
+    return tf.ensure_shape(tf.reshape(outputs, shape), maps.shape)
