@@ -76,13 +76,13 @@ class BasicUnit(ResidualUnit):
         """f(x) at the active positions, and its sums; see `ResidualUnit`."""
         states = tf.concat([active, ring], axis=0)
         counted = states[: rows.num_outer]
-        preact = self.preact.on_rows([states], self.activate, training, counted)
+        [preact] = self.preact.on_rows([states], self.activate, training, counted)
         kernel = tf.convert_to_tensor(self.conv1.kernel)
-        first = convolve_rows(preact, kernel, rows.neighbours, rows.num_outer)
-        first = self.bn1.on_rows([first], self.activate_twice, training)
+        first = convolve_rows([preact], kernel, rows.neighbours, rows.num_outer)
+        [first] = self.bn1.on_rows([first], self.activate_twice, training)
         kernel = tf.convert_to_tensor(self.conv2.kernel)
         neighbours = rows.neighbours[: rows.num_outer]
-        residual = convolve_rows(first, kernel, neighbours, rows.num_active)
+        residual = convolve_rows([first], kernel, neighbours, rows.num_active)
         residual = tf.nn.bias_add(residual, tf.convert_to_tensor(self.conv2.bias))
         return residual, sum_by_image(residual, rows, batch)
 

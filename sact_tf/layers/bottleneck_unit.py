@@ -122,7 +122,7 @@ class BottleneckUnit(ResidualUnit):
         pieces = [tf.concat([active, ring], axis=0)] if training else [active, ring]
         reduced = self._reduce_rows(pieces, training)
         spatial = self._convolve_rows(reduced, rows, training)
-        hidden = self.bn2.on_rows([spatial], self.activate, training)[0]
+        [hidden] = self.bn2.on_rows([spatial], self.activate, training)
         return self._restore_rows(hidden, rows, batch)
 
     def flops(self, outer, inner):

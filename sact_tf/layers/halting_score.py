@@ -136,8 +136,8 @@ class HaltingScore(keras.layers.Layer):
         # then a sum over the neighbours, is several times faster. Zero padding comes after the
         # batch normalization, so it is the products of positions outside that are zero.
         affine = self.local_bn.scale_and_shift(inputs, training, positions)
-        products = self._local_products([inputs], *affine)
-        return sum_neighbours(zero_outside(products[0], valid)) + self.local_conv.bias
+        [products] = self._local_products([inputs], *affine)
+        return sum_neighbours(zero_outside(products, valid)) + self.local_conv.bias
 
     def _local_row_logits(self, active, ring, rows, training):
         """The same for the active rows alone; batch statistics are taken over them."""

@@ -66,8 +66,7 @@ def find_active_rows(active, valid=None, reach=1, active_positions=None):
     ring_positions = tf.concat([positions for _, positions in rings], axis=0)
     positions = tf.concat([active_positions, ring_positions], axis=0)
     shape = tf.shape(active)
-    numbers = tf.range(1, tf.size(positions, tf.int64) + 1)  # GPUs cannot scatter int32
-    row_numbers = tf.cast(to_map(numbers, positions, shape), tf.int32)
+    row_numbers = to_map(tf.range(1, tf.size(positions) + 1), positions, shape)
     return ActiveRows(
         outer=outer,
         active_positions=active_positions,
@@ -107,8 +106,9 @@ def to_map(values, positions, shape):
     Returns:
         [B, H, W].
     """
-    flat = tf.scatter_nd(positions[:, tf.newaxis], values, tf.reduce_prod(shape)[tf.newaxis])
-    return tf.reshape(flat, shape)
+    wide = tf.cast(values, tf.int64) if values.dtype == tf.int32 else values  # as GPUs need it
+    flat = tf.scatter_nd(positions[:, tf.newaxis], wide, tf.reduce_prod(shape)[tf.newaxis])
+    return tf.cast(tf.reshape(flat, shape), values.dtype)
 
 
 def neighbours_at(row_numbers, positions):

@@ -20,7 +20,6 @@ def take_rows(features, index):
 
 def keep_rows(features, kept):
     """`take_rows` of an increasing index, which copies nothing where all rows are kept."""
-
     return _take(features, kept, _keep)
 
 

@@ -30,8 +30,7 @@ def put_into(maps, chunks):
     every = tf.concat(positions, axis=0)
     own = tf.range(tf.shape(flat)[0])
     new = tf.shape(flat)[0] + tf.range(tf.size(every))
-    moved = to_map(tf.cast(new - every, tf.int64), every, shape[:3])
-    moved = tf.cast(tf.reshape(moved, [-1]), tf.int32)
+    moved = tf.reshape(to_map(new - every, every, shape[:3]), [-1])
 
     # One gather of old and new rows: a scatter into the maps, or a stitch, runs on one thread.
     @tf.custom_gradient
