@@ -67,6 +67,26 @@ def test_training_on_evaluated_positions(unit, script):
     assert all(np.all(np.isfinite(array)) for arrays in received.values() for array in arrays)
 
 
+@pytest.mark.parametrize("script", ["nothing", "random", "everything"])
+@pytest.mark.parametrize("unit", ["bottleneck", "basic"])
+def test_gradients_of_inference_in_a_function(unit, script):
+    block = make_block(unit, scripts(1)[script])
+
+    def gradient(execution):
+        block.execution = execution
+
+        @tf.function(autograph=False)
+        def run(images):
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                total = tf.reduce_sum(block(images, training=False)[0] ** 2)
+            return tape.gradient(total, images)
+
+        return run(tf.constant(inputs()))
+
+    np.testing.assert_allclose(gradient("tiled"), gradient("masked"), atol=1e-10)
+
+
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
 def test_a_block_stops_where_nothing_is_active(unit, execution):
