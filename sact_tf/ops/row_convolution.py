@@ -94,7 +94,8 @@ def convolve_rows(pieces, kernel, neighbours, num_outputs):
 
     @tf.custom_gradient
     def convolve(neighbours, num_outputs, kernel, *pieces):
-        neighbours, num_outputs = _local(neighbours), _local(num_outputs)
+        neighbours, num_outputs, kernel = map(_local, (neighbours, num_outputs, kernel))
+        pieces = list(map(_local, pieces))
         columns = _windows(pieces, neighbours[:num_outputs])
         outputs = tf.matmul(columns, _as_matrix(kernel))
 
@@ -146,6 +147,7 @@ def convolve_map(maps, kernel, stride=1):
 
     @tf.custom_gradient
     def convolve(maps, kernel):
+        maps, kernel = _local(maps), _local(kernel)
         shape = tf.shape(maps)[:3]
         numbers = tf.range(tf.reduce_prod(shape))
         positions = tf.reshape(numbers, shape)[:, ::stride, ::stride]
@@ -185,6 +187,7 @@ def sum_neighbour_rows(pieces, neighbours, num_outputs):
     @tf.custom_gradient
     def add(neighbours, num_outputs, *pieces):
         neighbours, num_outputs = _local(neighbours), _local(num_outputs)
+        pieces = list(map(_local, pieces))
         zeros = tf.zeros([1, 9], pieces[0].dtype)
         flat = tf.reshape(tf.concat([zeros, *pieces], axis=0), [-1])
         terms = tf.gather(flat, neighbours[:num_outputs] * 9 + tf.range(9))

@@ -26,7 +26,8 @@ def put_into(maps, chunks):
     """
     shape = tf.shape(maps)
     flat = tf.reshape(maps, [-1, maps.shape[-1]])
-    positions = [chunk.positions for chunk in chunks]
+    # As tensors of this graph: gradients in nested branches can't reach further out.
+    positions = [tf.identity(chunk.positions) for chunk in chunks]
     every = tf.concat(positions, axis=0)
     own = tf.range(tf.shape(flat)[0])
     new = tf.shape(flat)[0] + tf.range(tf.size(every))
