@@ -11,7 +11,7 @@ from sact_tf.ops.positions import (
     mean_over,
     subsample,
     subsample_features,
-    sum_over,
+    sum_at,
     zero_outside,
 )
 from sact_tf.ops.row_convolution import convolve_map, convolve_rows, convolve_rows_on_map
@@ -112,7 +112,7 @@ class BottleneckUnit(ResidualUnit):
         """f(x) in inference and its sum [B, 4 * filters]; see `ResidualUnit`."""
         preact = self.activate(self.preact(inputs, training=False, positions=valid))
         hidden = self._hidden(preact, False, valid, valid, valid, by_products=True)
-        total = sum_over(at_least_float32(hidden), counted)
+        total = sum_at(at_least_float32(hidden), counted)
         count = tf.reduce_sum(tf.cast(counted, total.dtype), axis=[1, 2])[:, tf.newaxis]
         return self.conv3(hidden), _linear(total, self.conv3, count)
 

@@ -154,7 +154,7 @@ class HaltingScore(keras.layers.Layer):
         # Without an activation in between, the batch normalization goes into the product.
         constant = tf.linalg.matvec(weights, shift)
         weights *= scale
-        return [_product(piece, weights) + constant for piece in pieces]
+        return [_product(piece, weights, constant) for piece in pieces]
 
     def _normalization(self, name):
         return BatchNormalization(name=name, dtype=self.dtype_policy, **self.batch_norm)
@@ -171,10 +171,12 @@ class HaltingScore(keras.layers.Layer):
         )
 
 
-def _product(features, weights):
-    """[..., C], [9, C] -> [..., 9]; as one product of matrices, whatever the leading axes."""
+def _product(features, weights, bias=None):
+    """[..., C], [9, C], [9] -> [..., 9]; as one product of matrices, whatever the leading axes."""
     rows = tf.reshape(features, [-1, features.shape[-1]])
     products = tf.matmul(rows, weights, transpose_b=True)
+    if bias is not None:
+        products = tf.nn.bias_add(products, bias)
     return tf.reshape(products, tf.concat([tf.shape(features)[:-1], [9]], axis=0))
 
 

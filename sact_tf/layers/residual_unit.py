@@ -5,7 +5,7 @@ import keras
 from sact_tf.layers.batch_normalization import BatchNormalization
 from sact_tf.layers.convolution import Convolution
 from sact_tf.ops.activation import leaky_relu
-from sact_tf.ops.positions import at_least_float32, mean_over, subsample, sum_over
+from sact_tf.ops.positions import at_least_float32, mean_over, subsample, sum_at
 
 
 class ResidualUnit(keras.layers.Layer):
@@ -72,7 +72,7 @@ class ResidualUnit(keras.layers.Layer):
     def residual_and_sum(self, inputs, counted, valid=None):
         """f(x) in inference and its sum over the counted positions of each image, [B, C]."""
         residual = self.residual(inputs, training=False, valid=valid)
-        return residual, sum_over(at_least_float32(residual), counted)
+        return residual, sum_at(at_least_float32(residual), counted)
 
     def activate(self, inputs):
         return leaky_relu(inputs, self.negative_slope)

@@ -32,6 +32,22 @@ def sum_over(maps, positions=None):
     return tf.reduce_sum(tf.reduce_sum(zero_outside(maps, positions), axis=1), axis=1)
 
 
+def sum_at(maps, positions):
+    """Sum over some positions of each image, in one product: the maps have to be finite elsewhere.
+
+    Args:
+        maps: [B, H, W, C].
+        positions: bool [B, H, W].
+
+    Returns:
+        [B, C].
+    """
+    batch, height, width, channels = tf.unstack(tf.shape(maps))
+    chosen = tf.reshape(tf.cast(positions, maps.dtype), [batch, 1, height * width])
+    sums = tf.matmul(chosen, tf.reshape(maps, [batch, height * width, channels]))
+    return tf.reshape(sums, [batch, maps.shape[-1]])
+
+
 def mean_over(maps, positions=None):
     """Mean over the positions of each image: [B, H, W, C] -> [B, C], 0 for no position."""
     total = sum_over(maps, positions)

@@ -9,6 +9,7 @@ from sact_tf.ops.positions import (
     pad_for_stride_two,
     subsample,
     subsample_features,
+    sum_at,
     zero_outside,
 )
 
@@ -99,3 +100,17 @@ def test_pad_for_stride_two_gives_what_same_gives_alone(height, width, pooling):
         alone = window(tf.constant(image[None]), "SAME").numpy()[0]
         rows, columns, _ = alone.shape
         np.testing.assert_allclose(together[index, :rows, :columns], alone, atol=1e-12)
+
+
+def test_sum_at_counts_only_the_chosen_positions():
+    rng = np.random.default_rng(0)
+    maps, chosen = rng.normal(size=(3, 4, 5, 6)), rng.random((3, 4, 5)) < 0.4
+    chosen[1] = False
+    expected = (maps * chosen[..., np.newaxis]).sum(axis=(1, 2))
+    np.testing.assert_allclose(sum_at(tf.constant(maps), tf.constant(chosen)), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 5, 6), (2, 0, 5, 6)])
+def test_sum_at_of_nothing(shape):
+    total = sum_at(tf.zeros(shape), tf.zeros(shape[:3], tf.bool))
+    np.testing.assert_array_equal(total, np.zeros((shape[0], 6)))

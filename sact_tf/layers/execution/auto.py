@@ -51,14 +51,14 @@ def run_auto_positions(block, state, mean, valid, training):
     weights, chunks, flops = [first.weight], [], first.flops
     for index in range(1, len(block.units)):
         active = mixed.work.halting.active
-        flops += block.unit_flops(index, active, state, valid)
         count = tf.reduce_sum(tf.cast(active, tf.float32))
         mixed = _change_over(block, mixed, count > limit, valid)
-        mixed, weight, finished = tf.cond(
+        mixed, weight, finished, unit_flops = tf.cond(
             mixed.dense,
             lambda index=index, mixed=mixed: _run_dense(block, index, mixed, weights, valid),
             lambda index=index, mixed=mixed: _run_rows(block, index, mixed, valid),
         )
+        flops += unit_flops
         weights.append(weight)
         chunks.append(finished)
     output = tf.cond(mixed.dense, lambda: mixed.output, lambda: put_into(mixed.output, chunks))
@@ -84,25 +84,32 @@ def _change_over(block, mixed, stays_dense, valid):
 
 
 def _run_rows(block, index, mixed, valid):
-    work, weight, finished = run_unit(block, index, mixed.work, valid, training=False)
+    work, *others = run_unit(block, index, mixed.work, valid, training=False)
     output = mixed.state if mixed.output is None else mixed.output
-    return mixed._replace(output=output, work=work), weight, finished
+    return mixed._replace(output=output, work=work), *others
 
 
 def _run_dense(block, index, mixed, weights, valid):
     """A unit as masked execution runs it, but added to the state inside its last convolution."""
     work = mixed.work
     active = work.halting.active
+    everywhere = tf.reduce_all(active)
+    present = flops_ops.map_positions(tf.shape(mixed.state), valid)
+    flops = tf.cond(
+        everywhere,
+        lambda: block.position_flops(index, present, present),
+        lambda: block.unit_flops(index, active, mixed.state, valid),
+    )
     residual, total = block.units[index].residual_and_sum(mixed.state, active, valid)
     state = mixed.state + residual
     state = tf.cond(
-        tf.reduce_all(active),
+        everywhere,
         lambda: state,
         lambda: tf.where(active[..., tf.newaxis], state, mixed.state),
     )
     mean, score = work.mean, None
     if index < len(block.halting_scores):
-        count = tf.cast(flops_ops.map_positions(tf.shape(state), valid), mean.dtype)
+        count = tf.cast(present, mean.dtype)
         mean += tf.math.divide_no_nan(total, count[:, tf.newaxis])
         score = block.halting_score(index, state, False, valid, mean=mean)
     halting, weight = block.halting_step(index, work.halting, score)
@@ -111,7 +118,7 @@ def _run_dense(block, index, mixed, weights, valid):
     mixed = mixed._replace(
         state=state, output=output, work=work._replace(halting=halting, mean=mean)
     )
-    return mixed, weight, Finished(work.rows.active_positions, work.output)
+    return mixed, weight, Finished(work.rows.active_positions, work.output), flops
 
 
 def _weighted(state, weight):

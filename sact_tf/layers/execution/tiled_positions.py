@@ -50,12 +50,8 @@ def run_tiled_positions(block, state, mean, valid, training):
     work = gather_active(block, state, None, first.halting, first.mean, valid)
     weights, chunks, flops = [first.weight], [], first.flops
     for index in range(1, len(block.units)):
-        flops += block.position_flops(
-            index,
-            flops_ops.count_positions(work.rows.outer),
-            flops_ops.count_positions(work.halting.active),
-        )
-        work, weight, finished = run_unit(block, index, work, valid, training)
+        work, weight, finished, unit_flops = run_unit(block, index, work, valid, training)
+        flops += unit_flops
         weights.append(weight)
         chunks.append(finished)
     return put_into(state, chunks), work.halting, weights, flops
@@ -85,9 +81,11 @@ def run_unit(block, index, work, valid, training):
     """One unit on the active rows, its halting score, and what follows from it.
 
     Returns:
-        `(work, weight, finished)`.
+        `(work, weight, finished, flops)`.
     """
     rows, batch = work.rows, tf.shape(work.mean)[0]
+    outer, inner = map(flops_ops.count_positions, (rows.outer, work.halting.active))
+    flops = block.position_flops(index, outer, inner)
     residual, total = block.units[index].residual_rows(
         work.active, work.ring, rows, batch, training=training
     )
@@ -100,7 +98,7 @@ def run_unit(block, index, work, valid, training):
     if index == len(block.units) - 1:
         halting, weight = block.halting_step(index, work.halting, None)
         finished = Finished(rows.active_positions, output)
-        return work._replace(halting=halting), weight, finished
+        return work._replace(halting=halting), weight, finished, flops
     count = tf.cast(flops_ops.map_positions(shape, valid), total.dtype)
     mean = work.mean + tf.math.divide_no_nan(total, count[:, tf.newaxis])
     score = block.halting_scores[index](
@@ -110,7 +108,7 @@ def run_unit(block, index, work, valid, training):
     halting, weight = block.halting_step(index, work.halting, score)
     work = work._replace(halting=halting, active=active, output=output, mean=mean)
     work, finished = compact(work, valid, block.units[index].reach)
-    return work, weight, finished
+    return work, weight, finished, flops
 
 
 def compact(work, valid, reach):
