@@ -51,7 +51,7 @@ def test_one_image_is_learned_by_heart():
         crop_size=7,
         sampled_regions=32,
     )
-    steps = 300
+    steps = 600
     rate = keras.optimizers.schedules.CosineDecay(0.003, steps)
     detector.compile(keras.optimizers.Adam(rate))
     scene = painted_scene()
