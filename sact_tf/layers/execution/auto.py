@@ -55,7 +55,9 @@ def run_auto_positions(block, state, mean, valid, training):
         mixed = _change_over(block, mixed, count > limit, valid)
         mixed, weight, finished, unit_flops = tf.cond(
             mixed.dense,
-            lambda index=index, mixed=mixed: _run_dense(block, index, mixed, weights, valid),
+            lambda index=index, mixed=mixed: _run_dense(
+                block, index, mixed, weights, present, valid
+            ),
             lambda index=index, mixed=mixed: _run_rows(block, index, mixed, valid),
         )
         flops += unit_flops
@@ -89,12 +91,11 @@ def _run_rows(block, index, mixed, valid):
     return mixed._replace(output=output, work=work), *others
 
 
-def _run_dense(block, index, mixed, weights, valid):
+def _run_dense(block, index, mixed, weights, present, valid):
     """A unit as masked execution runs it, but added to the state inside its last convolution."""
     work = mixed.work
     active = work.halting.active
     everywhere = tf.reduce_all(active)
-    present = flops_ops.map_positions(tf.shape(mixed.state), valid)
     flops = tf.cond(
         everywhere,
         lambda: block.position_flops(index, present, present),
