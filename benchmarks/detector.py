@@ -58,7 +58,7 @@ def main(argv):
         for part, function in parts_of(model).items():
             function(images)  # traced while the execution is this one
             functions[part, name] = lambda function=function: function(images).numpy()
-    ratio = int(adaptive(images)["extractor_flops"][0]) / dense.plain_flops(height, width)
+    ratio = int(adaptive(images)["flops"][0]) / dense.plain_flops(height, width)
     times = measure.interleaved(functions, _RUNS.value)
     rows = []
     print(f"ResNet-{_DEPTH.value}, {height}x{width}, {_PROPOSALS.value} proposals")

@@ -92,7 +92,7 @@ class DetectionEvaluator(Evaluator):
         result = {name: outputs[name] for name in _PREDICTIONS}
         result |= {
             "ponder_map": outputs["ponder_cost_map"],
-            "flops": outputs["extractor_flops"],
+            "flops": outputs["flops"],
             "image": batch["image"],
             "truth": batch["boxes"],
             # Crowds are objects, padding of the list of boxes is not.

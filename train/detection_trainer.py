@@ -25,9 +25,7 @@ class DetectionTrainer(Trainer):
 
     def observe(self, batch, outputs):
         del batch
-        result = {
-            "extractor_flops": tf.reduce_mean(tf.cast(outputs["extractor_flops"], tf.float32))
-        }
+        result = {"extractor_flops": tf.reduce_mean(tf.cast(outputs["flops"], tf.float32))}
         for block, halting in outputs["halting"].items():
             # The first unit is computed everywhere but in the padding.
             positions = tf.reduce_sum(tf.cast(halting["num_units"] > 0, tf.float32))

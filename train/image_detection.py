@@ -90,7 +90,7 @@ class ImageDetector:
             labels=outputs["classes"][0].numpy()[shown],
             scores=scores[shown],
             ponder_map=outputs["ponder_cost_map"][0].numpy().astype(np.float16),
-            flops=int(outputs["extractor_flops"][0]),
+            flops=int(outputs["flops"][0]),
             plain_flops=self._model.plain_flops(*size),
         )
 

@@ -43,7 +43,7 @@ def calibrate(model, dataset, flops_ratio):
     can jump: the copy is as near as the jumps allow, and a warning says how near that is.
 
     Args:
-        model: an `ImageClassifier`, or another model with halting, `forward` and `plain_flops`.
+        model: an `AdaptiveModel` with halting.
         dataset: batches of preprocessed images in any form that `FlopsShare` takes; it is read
             about ten times. A few hundred images are enough.
         flops_ratio: the budget, such as 0.5.

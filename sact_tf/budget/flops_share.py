@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from sact_tf.budget.halting_shift import halting_logits_shifted
+from sact_tf.models import AdaptiveModel
 
 # Far beyond what any image adds to a logit: every score is 0 or 1.
 _SATURATING = 1e6
@@ -13,20 +14,18 @@ class FlopsShare:
     """Measures mean FLOPs over data; compiled once, follows the weights as they change.
 
     Args:
-        model: a model with `forward` and `plain_flops`: `ImageClassifier`, `ResNetBackbone`, or
-            `FasterRCNN` (whose FLOPs are those of its feature extractor).
+        model: an `AdaptiveModel`; the FLOPs of a `FasterRCNN` are those of its feature extractor.
 
     Raises:
-        ValueError: the model has no such methods.
+        ValueError: the model is none.
     """
 
     def __init__(self, model):
-        for method in ("forward", "plain_flops"):
-            if not hasattr(model, method):
-                raise ValueError(
-                    "Expected a model whose FLOPs can be counted (ImageClassifier, ResNetBackbone "
-                    f"or another one with forward and plain_flops), received {model!r}"
-                )
+        if not isinstance(model, AdaptiveModel):
+            raise ValueError(
+                "Expected a model whose FLOPs can be counted, an AdaptiveModel (ImageClassifier, "
+                f"ResNetBackbone or FasterRCNN), received {model!r}"
+            )
         self.model = model
         self._plain = {}
         self._flops = tf.function(
@@ -123,7 +122,7 @@ def check_budget(model, flops_ratio, sizes):
 
 
 def _range(share, height, width):
-    channels = getattr(share.model, "backbone", share.model).inputs[0].shape[-1]
+    channels = share.model.image_shape[-1]
     image = np.zeros([1, height, width, channels], np.float32)
     ends = []
     for shift in (_SATURATING, -_SATURATING):

@@ -13,21 +13,14 @@ from sact_tf.detection.sampling import image_keys
 from sact_tf.detection.stage_losses import classifier_losses, proposal_losses
 from sact_tf.detection.stages import classify, look
 from sact_tf.detection.warm_start import warm_start_detector
+from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.walk import weight_decay_loss
 
 LOSS_PARTS = ("rpn_score", "rpn_box", "class", "box", "ponder_loss", "weight_decay")
-PREDICTIONS = (
-    "boxes",
-    "classes",
-    "scores",
-    "num_detections",
-    "ponder_cost_map",
-    "extractor_flops",
-)
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
-class FasterRCNN(GroundTruthTraining, keras.Model):
+class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
     """Faster R-CNN: feature extractor, Region Proposal Network, box classifier.
 
     The backbone's blocks up to `feature_block` extract features, once for an image. The block after
@@ -67,10 +60,12 @@ class FasterRCNN(GroundTruthTraining, keras.Model):
     Returns:
         Dict of `boxes` float32 [B, N, 4], `classes` int32 [B, N], `scores` [B, N] (by falling
         score; 0, -1, 0 after the last), `num_detections` int32 [B], `ponder_cost_map` [B, H, W]
-        (of the extractor, 0 in the padding) and `extractor_flops` int64 [B].
+        (of the extractor, 0 in the padding) and `flops` int64 [B] (of the extractor).
 
     Reference: arXiv:1506.01497; arXiv:1612.02297, section 4.2.
     """
+
+    answers = ("boxes", "classes", "scores", "num_detections")
 
     def __init__(
         self,
@@ -152,6 +147,10 @@ class FasterRCNN(GroundTruthTraining, keras.Model):
         return self.backbone.blocks_up_to(self.feature_block)
 
     @property
+    def block_names(self):
+        return [block.name for block in self.extractor]
+
+    @property
     def box_block(self):
         """The block of the box classifier."""
         return self.backbone.blocks[len(self.extractor)]
@@ -173,7 +172,7 @@ class FasterRCNN(GroundTruthTraining, keras.Model):
 
     def call(self, inputs, valid=None, training=None):
         outputs = self.forward(inputs, valid, training)
-        return {name: outputs[name] for name in PREDICTIONS}
+        return {name: outputs[name] for name in (*self.answers, "ponder_cost_map", "flops")}
 
     def forward(self, inputs, valid=None, training=None):
         """Everything that a call computes.
@@ -183,8 +182,7 @@ class FasterRCNN(GroundTruthTraining, keras.Model):
 
         Returns:
             The call's dict, with `proposals` [B, P, 4], `proposal_scores` [B, P] (0 after the
-            last), `flops` (the extractor's, int64 [B], as in other models) and `halting` (dict by
-            block of the extractor, see `AdaptiveBlock`).
+            last), and by block of the extractor `halting` (see `AdaptiveBlock`) and `valid`.
         """
         images, valid = _images_of(inputs, valid)
         scene = look(self, images, valid, training)
@@ -203,11 +201,11 @@ class FasterRCNN(GroundTruthTraining, keras.Model):
         return {
             **found,
             "ponder_cost_map": self._ponder_cost_map(scene, images, valid),
-            "extractor_flops": scene["flops"],
             "flops": scene["flops"],
             "proposals": regions,
             "proposal_scores": scene["region_scores"],
             "halting": scene["halting"],
+            "valid": scene["valid"],
         }
 
     def losses_for(
@@ -226,8 +224,8 @@ class FasterRCNN(GroundTruthTraining, keras.Model):
         Returns:
             `(losses, outputs)`: dict of the scalars `rpn_score`, `rpn_box`, `class`, `box`,
             `ponder_loss` (of the extractor) and `weight_decay`, already weighted, whose sum is
-            the loss; and a dict of `extractor_flops` int64 [B], the extractor's mean `ponder_cost`
-            (scalar), its `halting` dict, and `proposals` [B, P, 4].
+            the loss; and a dict of the extractor's `flops` int64 [B], mean `ponder_cost` (scalar)
+            and `halting` dict, and `proposals` [B, P, 4].
         """
         images, valid = _images_of(images, valid)
         truth = prepare_ground_truth(boxes, classes, crowd)
@@ -240,7 +238,7 @@ class FasterRCNN(GroundTruthTraining, keras.Model):
             "weight_decay": tf.cast(weight_decay_loss(self), tf.float32),
         }
         return losses, {
-            "extractor_flops": scene["flops"],
+            "flops": scene["flops"],
             "ponder_cost": scene["ponder_cost"],
             "halting": scene["halting"],
             "proposals": scene["regions"],
@@ -281,7 +279,7 @@ class FasterRCNN(GroundTruthTraining, keras.Model):
 
     def _ponder_cost_map(self, scene, images, valid):
         shape = tf.shape(images)[:3]
-        maps = tf.broadcast_to(self.backbone.ponder_cost_map(scene, images, valid), shape)
+        maps = tf.broadcast_to(self.ponder_cost_map(scene, images, valid), shape)
         return maps if valid is None else tf.where(valid, maps, tf.zeros([], maps.dtype))
 
     def _sampling_step(self, step):

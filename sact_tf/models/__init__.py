@@ -1,10 +1,12 @@
 """Keras models: backbone, classifier, and settings that reach into any model."""
 
+from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.image_classifier import ImageClassifier
 from sact_tf.models.resnet_backbone import ResNetBackbone
 from sact_tf.models.walk import set_execution, set_ponder_weight, weight_decay_loss
 
 __all__ = [
+    "AdaptiveModel",
     "ImageClassifier",
     "ResNetBackbone",
     "set_execution",

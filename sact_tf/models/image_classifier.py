@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from sact_tf.layers.classifier_head import ClassifierHead
+from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.frozen import freeze, frozen_paths
 from sact_tf.models.walk import weight_decay_loss
 from sact_tf.models.warm_start import copy_layer
@@ -12,7 +13,7 @@ LOSS_PARTS = ("cross_entropy", "ponder_loss", "weight_decay")
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
-class ImageClassifier(keras.Model):
+class ImageClassifier(AdaptiveModel, keras.Model):
     """Logits of an image from the last block of a `ResNetBackbone`.
 
     Head of the ImageNet networks (bottleneck units): batch normalization, ReLU, global average
@@ -37,6 +38,8 @@ class ImageClassifier(keras.Model):
     Returns:
         Logits [B, num_classes], float32 (float64 if the model is).
     """
+
+    answers = ("logits",)
 
     def __init__(
         self,
@@ -105,26 +108,6 @@ class ImageClassifier(keras.Model):
     def compute_output_spec(self, inputs, training=None, mask=None, valid=None):
         return keras.Operation.compute_output_spec(self, inputs, training=training, valid=valid)
 
-    def ponder(self, images, valid=None):
-        """What the network spends on each image.
-
-        Args:
-            images: [B, H, W, C], preprocessed.
-            valid: optional bool [B, H, W].
-
-        Returns:
-            Dict of `logits`, `flops` (int64 [B]), `ponder_cost_map` (the blocks' ponder costs,
-            each resized to the image by nearest neighbour and summed: [B, H, W]; [B, 1, 1] without
-            positions to choose), and for every block its halting dict (see `AdaptiveBlock`).
-        """
-        outputs = self.forward(images, valid, training=False)
-        return {
-            "logits": outputs["logits"],
-            "flops": outputs["flops"],
-            "ponder_cost_map": self.backbone.ponder_cost_map(outputs, images, valid),
-            **outputs["halting"],
-        }
-
     @tf.autograph.experimental.do_not_convert
     def plain_flops(self, height, width):
         """Operations for one image of the same network without halting: an int."""
@@ -143,9 +126,9 @@ class ImageClassifier(keras.Model):
             List of str, one for each layer of this model that kept its own weights, and why.
         """
         uncovered = self.backbone.warm_start(source)
-        head = getattr(source, "head", None)
-        if not isinstance(head, ClassifierHead):
+        if not isinstance(source, ImageClassifier):
             return [*uncovered, "head: the source has none"]
+        head = source.head
         if head.num_classes != self.num_classes:
             return [*uncovered, f"head: {head.num_classes} classes there, {self.num_classes} here"]
         copy_layer(self.head, head, "head", uncovered)

@@ -4,19 +4,19 @@ import keras
 import tensorflow as tf
 
 from sact_tf.layers import AdaptiveBlock, BasicUnit, BottleneckUnit, Stem
+from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.depths import units_of_depth
 from sact_tf.models.frozen import freeze, frozen_paths
 from sact_tf.models.warm_start import warm_start_backbone
 from sact_tf.ops.halting import mean_ponder_cost
 from sact_tf.ops.positions import subsample, zero_outside
-from sact_tf.ops.tiles import upsample_nearest
 
 UNITS = {"bottleneck": BottleneckUnit, "basic": BasicUnit}
 CIFAR_SLOPE = 0.1
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
-class ResNetBackbone(keras.Model):
+class ResNetBackbone(AdaptiveModel, keras.Model):
     """Residual network whose blocks may stop early, per image (ACT) or per position (SACT).
 
     Block b has `base_channels * 2**b` filters and, but for the first, starts with a stride of 2 in
@@ -219,26 +219,6 @@ class ResNetBackbone(keras.Model):
         outputs["ponder_cost"], outputs["ponder_loss"] = tf.add_n(costs), tf.add_n(losses)
         return {**outputs, "flops": flops}
 
-    def ponder_cost_map(self, outputs, images, valid=None):
-        """The blocks' ponder costs, each resized to the image by nearest neighbour, and summed.
-
-        Args:
-            outputs: what `forward` returned.
-            images: the images it was called with, [B, H, W, C].
-            valid: optional bool [B, H, W], as in the call.
-
-        Returns:
-            [B, H, W]; [B, 1, 1] without positions to choose.
-        """
-        maps = [halting["ponder_cost"] for halting in outputs["halting"].values()]
-        if self.halting_kind == "sact":
-            shape = tf.shape(images)
-            maps = [
-                upsample_nearest(block_map, shape[1], shape[2], valid, block_valid)
-                for block_map, block_valid in zip(maps, outputs["valid"].values(), strict=True)
-            ]
-        return tf.add_n(maps)
-
     def call(self, inputs, training=None, mask=None, valid=None):
         del mask
         return self.forward(inputs, valid, training)["features"]
@@ -247,8 +227,11 @@ class ResNetBackbone(keras.Model):
         return keras.Operation.compute_output_spec(self, inputs, training=training, valid=valid)
 
     @property
+    def image_shape(self):
+        return self._config["image_shape"]
+
+    @property
     def halting_kind(self):
-        """None, "act" or "sact"."""
         return self._config["halting"]
 
     @property
@@ -292,18 +275,19 @@ class ResNetBackbone(keras.Model):
         deeper one, and the other way round.
 
         Args:
-            source: a `ResNetBackbone`, or a model with one as its `backbone`.
+            source: a `ResNetBackbone`, or another `AdaptiveModel`, whose backbone is taken.
 
         Returns:
             List of str, one for each layer of this network that kept its own weights, and why.
         """
-        backbone = getattr(source, "backbone", source)
-        if not isinstance(backbone, ResNetBackbone):
+        if not isinstance(source, AdaptiveModel):
             raise ValueError(
                 "Expected source to be a ResNetBackbone or a model with one as its backbone, "
                 f"received {type(source).__name__}"
             )
-        return warm_start_backbone(self, backbone)
+        return warm_start_backbone(
+            self, source if isinstance(source, ResNetBackbone) else source.backbone
+        )
 
     def get_config(self):
         block = self.blocks[0]

@@ -65,7 +65,7 @@ def detector_signatures(
         outputs = model.forward(batch.images, batch.valid, training=False)
         return {
             **found(outputs, batch.scales),
-            "flops": outputs["extractor_flops"],
+            "flops": outputs["flops"],
             "plain_flops": plain_flops(model.backbone, batch.sizes, model.feature_block),
             "ponder_cost_map": outputs["ponder_cost_map"],
             "image_size": batch.sizes,

@@ -28,12 +28,9 @@ class ExportedKind(abc.ABC):
     name: str
 
     def __init__(self, model: keras.Model, preprocessing, top: int):
-        self.preprocessing = model.preprocessing if preprocessing is None else preprocessing
-        if self.preprocessing is None:
-            raise UserError(
-                "the model does not say how images become its input: its preprocessing is None; "
-                'say it in the export, for instance {"name": "unit", "image_size": 64}'
-            )
+        self.preprocessing = (
+            model.required_preprocessing() if preprocessing is None else preprocessing
+        )
         self.model = model
         self.top = top
 
@@ -102,7 +99,7 @@ class Detector(ExportedKind):
         wanted = {
             # Of detections that are as good as equal either may come first: only the scores.
             "scores": outputs["scores"],
-            "flops": outputs["extractor_flops"],
+            "flops": outputs["flops"],
             "ponder_cost_map": outputs["ponder_cost_map"],
         }
         for name, halting in outputs["halting"].items():

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 import sact_tf
 from sact_tf.detection import FasterRCNN
-from sact_tf.detection.faster_rcnn import LOSS_PARTS, PREDICTIONS
-from sact_tf.models import ResNetBackbone
+from sact_tf.detection.faster_rcnn import LOSS_PARTS
+from sact_tf.models import AdaptiveModel, ResNetBackbone
 from tests.detection.scene_losses import STEP, losses_of
 from tests.harness import assert_same
 
@@ -34,7 +34,7 @@ def alone(scene, index):
 def test_an_image_gives_the_same_alone_and_padded(make_detector, scene, halting, unit, options):
     detector = make_detector(halting, unit, **options)
     batch = detector(scene["image"], scene["valid"])
-    assert set(batch) == set(PREDICTIONS)
+    assert set(batch) == {*detector.answers, "ponder_cost_map", "flops"}
     losses = [losses_of(detector, alone(scene, index), False)[0] for index in (0, 1)]
     together, _ = losses_of(detector, scene, False)
     for name in LOSS_PARTS:
@@ -46,7 +46,7 @@ def test_an_image_gives_the_same_alone_and_padded(make_detector, scene, halting,
         single = detector(image)
         height, width = image.shape[1:3]
         assert single["num_detections"][0] == batch["num_detections"][index] > 0
-        for name in ("boxes", "scores", "classes", "extractor_flops"):
+        for name in ("boxes", "scores", "classes", "flops"):
             assert_same(single[name][0], batch[name][index], 1e-4)
         ponder = batch["ponder_cost_map"][index].numpy()
         assert_same(single["ponder_cost_map"][0], ponder[:height, :width], 1e-4)
@@ -95,7 +95,7 @@ def test_executions_agree(make_detector, scene, halting, execution):
             )
             total = tf.add_n(list(losses.values()))
         gradients = tape.gradient(total, detector.trainable_variables)
-        return losses, outputs["extractor_flops"], gradients, detector(scene)
+        return losses, outputs["flops"], gradients, detector(scene)
 
     start = [variable.numpy() for variable in detector.weights]
     masked = run()
@@ -174,13 +174,13 @@ def test_flops_are_the_extractors(make_detector, scene):
     plain = make_detector(None)
     expected = plain.plain_flops(64, 80)
     image = scene["image"][:1]
-    np.testing.assert_array_equal(plain(image)["extractor_flops"], [expected])
+    np.testing.assert_array_equal(plain(image)["flops"], [expected])
     backbone = ResNetBackbone((2, 2), base_channels=4, stem_channels=4, unit="basic")
     assert backbone.plain_flops(64, 80) == expected
     np.testing.assert_array_equal(backbone.forward(image)["flops"], [expected])
     adaptive = make_detector("sact")
     assert adaptive.plain_flops(64, 80) == expected
-    assert not np.array_equal(adaptive(image)["extractor_flops"], [expected])
+    assert not np.array_equal(adaptive(image)["flops"], [expected])
 
 
 class TestGroundTruth:
@@ -304,11 +304,31 @@ def test_a_loss_that_is_no_number_is_told_as_such(make_detector, scene):
     assert (detector(scene)["num_detections"].numpy() == 0).all()
 
 
+@pytest.mark.parametrize("halting", ["act", "sact"])
+def test_ponder_is_that_of_every_model(make_detector, scene, halting):
+    detector = make_detector(halting, class_names=["cat", "dog", "owl"])
+    assert isinstance(detector, AdaptiveModel) and detector.halting_kind == halting
+    assert detector.block_names == ["block1", "block2"] and detector.class_name(2) == "owl"
+    spent = detector.ponder(scene["image"], scene["valid"])
+    assert set(spent) == {*detector.answers, "flops", "ponder_cost_map", "block1", "block2"}
+    outputs = detector.forward(scene)
+    for name in (*detector.answers, "flops"):
+        assert_same(spent[name], outputs[name])
+    for name in detector.block_names:
+        assert_same(spent[name], outputs["halting"][name])
+    if halting == "sact":
+        assert_same(spent["ponder_cost_map"], outputs["ponder_cost_map"])
+    else:  # No positions to choose.
+        costs = sum(outputs["halting"][name]["ponder_cost"] for name in detector.block_names)
+        assert spent["ponder_cost_map"].shape == (2, 1, 1)
+        assert_same(spent["ponder_cost_map"], costs)
+
+
 def test_budgets_take_detectors(make_detector, scene):
     detector = make_detector()
     share = sact_tf.budget.flops_share.FlopsShare(detector)
     measured = share([{"image": scene["image"][:1]}])
-    expected = detector(scene["image"][:1])["extractor_flops"][0]
+    expected = detector(scene["image"][:1])["flops"][0]
     assert measured == float(expected) / detector.plain_flops(64, 80)
 
 

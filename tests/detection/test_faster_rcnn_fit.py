@@ -25,7 +25,7 @@ def test_fit_evaluate_predict(make_detector, scene):
     predicted = detector.predict(images, verbose=0)
     assert predicted["boxes"].shape == (2, 100, 4)
     assert predicted["classes"].dtype == np.int32
-    assert predicted["extractor_flops"].dtype == np.int64
+    assert predicted["flops"].dtype == np.int64
     assert detector.predict(np.zeros([1, 33, 47, 3]), verbose=0)["boxes"].shape[0] == 1
 
 

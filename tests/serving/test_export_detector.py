@@ -71,7 +71,7 @@ def test_in_a_process_without_sact_tf_and_keras(detector, tmp_path):
         boxes = wanted["boxes"][0] / tf.concat([scale, scale], axis=0)
         np.testing.assert_allclose(served["boxes"][index], boxes, atol=0.02)
         assert served["boxes"][index][:number, 2].max() <= picture.shape[0] + 0.01
-        assert mapped["flops"][index] == wanted["extractor_flops"][0]
+        assert mapped["flops"][index] == wanted["flops"][0]
         size = image.shape[:2]
         assert mapped["plain_flops"][index] == detector.plain_flops(*size)
         cost = mapped["ponder_cost_map"][index][: size[0], : size[1]]
