@@ -21,10 +21,10 @@ from absl import flags
 from benchmarks import measure
 from benchmarks.halting_maps import blobs, script_block
 from benchmarks.options import image_size
+from sact_tf.command_line import run
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.layers import AdaptiveBlock, BottleneckUnit
-from train.program import run
 
 # Side of a position in pixels, and the width its units work in.
 BLOCKS = {"block1": (4, 64), "block2": (8, 128), "block3": (16, 256), "block4": (32, 512)}

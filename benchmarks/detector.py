@@ -19,10 +19,10 @@ from absl import flags
 import sact_tf
 from benchmarks import halting_maps, measure
 from benchmarks.options import define_depth, image_size
+from sact_tf.command_line import run
 from sact_tf.detection import FasterRCNN
 from sact_tf.files import atomic_write_text
 from sact_tf.models import ResNetBackbone
-from train.program import run
 
 NUM_CLASSES = 80
 

@@ -14,10 +14,11 @@ import time
 from absl import flags
 
 from benchmarks import measure
+from sact_tf import command_line
 from sact_tf.files import atomic_write_text
-from train import config_loading, program
-from train.progress import quiet_logging
-from train.run_directory import RunDirectory
+from sact_tf.training.config.loading import load_config
+from sact_tf.training.loop.progress import quiet_logging
+from sact_tf.training.run_directory.directory import RunDirectory
 
 _CONFIG = flags.DEFINE_string("config", None, "Of a training run.", required=True)
 _PARAMS_OVERRIDE = flags.DEFINE_multi_string("params_override", [], "Changes to the config.")
@@ -32,9 +33,7 @@ def main(argv):
     del argv
     quiet_logging()
     config_class, resolve, run_class = _parts(_PROGRAM.value)
-    config = config_loading.load_config(
-        config_class, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve
-    )
+    config = load_config(config_class, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve)
     with tempfile.TemporaryDirectory() as directory:
         run = run_class(config, RunDirectory(directory), trains=True)
         examples = config.train.batch_size
@@ -60,12 +59,14 @@ def main(argv):
 
 def _parts(name):
     if name == "coco":
-        from train import detection_checks, detection_configs
-        from train.detection_run import DetectionRun
+        from sact_tf.training.detection import checks as detection_checks
+        from sact_tf.training.detection import config as detection_configs
+        from sact_tf.training.detection.run import DetectionRun
 
         return detection_configs.DetectionConfig, detection_checks.resolve, DetectionRun
-    from train import config_checks, configs
-    from train.classification_run import ClassificationRun
+    from sact_tf.training.classification import checks as config_checks
+    from sact_tf.training.classification import config as configs
+    from sact_tf.training.classification.run import ClassificationRun
 
     return configs.ClassificationConfig, config_checks.resolve, ClassificationRun
 
@@ -102,4 +103,4 @@ def _training(run, batches):
 
 
 if __name__ == "__main__":
-    program.run(main)
+    command_line.run(main)

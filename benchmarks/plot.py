@@ -8,8 +8,8 @@ import pathlib
 
 from absl import flags
 
+from sact_tf.command_line import run
 from sact_tf.errors import UserError
-from train.program import run
 
 _JSON = flags.DEFINE_list("json", None, "Results to draw.", required=True)
 _OUTPUT = flags.DEFINE_string("output", "docs/performance.png", "The picture.")

@@ -28,9 +28,9 @@ from PIL import Image
 import sact_tf
 from benchmarks import measure
 from benchmarks.options import define_depth
+from sact_tf.command_line import run
 from sact_tf.files import atomic_write_json
 from sact_tf.serving.export import export
-from train.program import run
 
 _DEPTH = define_depth(50)
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "side of the pictures, in pixels")

@@ -25,11 +25,11 @@ from absl import flags
 import sact_tf
 from benchmarks import halting_maps, measure
 from benchmarks.options import define_depth, float_or_all, image_size, tile_sizes
+from sact_tf.command_line import run
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
 from sact_tf.serving.folding import folded_copy
-from train.program import run
 
 ADAPTIVE = ("masked", "tiled", "auto")
 EXECUTIONS = (

@@ -20,10 +20,10 @@ from absl import flags
 import sact_tf
 from benchmarks import halting_maps, measure
 from benchmarks.options import define_depth, float_or_all, image_size, tile_sizes
+from sact_tf.command_line import run
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
-from train.program import run
 
 EXECUTIONS = ("dense", "masked_full", "masked", "tiled")
 NUM_CLASSES = 1001

@@ -27,9 +27,11 @@ from sact_tf.serving.errors import RequestError
 from sact_tf.serving.image_decoding import decode_image
 from sact_tf.serving.image_limits import image_size
 from sact_tf.serving.servable import Servable
+from sact_tf.training.classification import checks as config_checks
+from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.config.loading import load_config
 from tests.models.networks import make_classifier
-from train import config_checks, config_loading, configs
-from train.model_loading import load_classifier
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
@@ -153,9 +155,7 @@ class TestConfigs:
     def _load(self, path, content):
         path.write_bytes(content)
         with contextlib.suppress(UserError):
-            config_loading.load_config(
-                configs.ClassificationConfig, path, resolve=config_checks.resolve
-            )
+            load_config(configs.ClassificationConfig, path, resolve=config_checks.resolve)
 
     @_bounded(100)
     @given(data=st.data())
@@ -198,7 +198,7 @@ class TestConfigs:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "c.yaml").write_text(text)
         with pytest.raises(UserError):
-            config_loading.load_config(
+            load_config(
                 configs.ClassificationConfig, tmp_path / "c.yaml", resolve=config_checks.resolve
             )
         assert not (tmp_path / "ran").exists()
@@ -209,9 +209,7 @@ class TestConfigs:
     )
     def test_overrides(self, text):
         with contextlib.suppress(UserError):
-            config_loading.load_config(
-                configs.ClassificationConfig, None, [text], resolve=config_checks.resolve
-            )
+            load_config(configs.ClassificationConfig, None, [text], resolve=config_checks.resolve)
 
 
 class TestCheckpoints:

@@ -23,10 +23,17 @@ from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_json
 from sact_tf.paths import find_input
 from sact_tf.saliency import Cat2000, ParameterGrid, SearchResult, choose
-from train import cat2000_figures, program
-from train.cat2000_cache import ArrayCache
-from train.cat2000_evaluation import METRICS, PREDICTORS, Evaluator, for_each, summarize
-from train.cat2000_ponder import PonderedImage, PonderMapper
+from sact_tf.training.experiments.cat2000 import figures as cat2000_figures
+from sact_tf.training.experiments.cat2000.cache import ArrayCache
+from sact_tf.training.experiments.cat2000.evaluation import (
+    METRICS,
+    PREDICTORS,
+    Evaluator,
+    for_each,
+    summarize,
+)
+from sact_tf.training.experiments.cat2000.ponder import PonderedImage, PonderMapper
+from train import program
 
 _DEFAULTS = ParameterGrid()
 

@@ -10,8 +10,10 @@ the held-out detections in COCO's result format. Exit codes: `train/exit_codes.p
 from collections.abc import Iterator
 from typing import Any
 
-from train import detection_checks, detection_configs, program, training_program
-from train.detection_run import DetectionRun
+from sact_tf.training.detection import checks as detection_checks
+from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.detection.run import DetectionRun
+from train import program, training_program
 
 
 def main(_):

@@ -19,13 +19,14 @@ from PIL import Image
 
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_path, atomic_write_json, atomic_write_text
+from sact_tf.training.detection.loading import load_detector
+from sact_tf.training.images import ponder_map_pages
+from sact_tf.training.images.detection import DetectedImage, ImageDetector
+from sact_tf.training.images.files import find_images
+from sact_tf.training.images.ponder import read_shown
 from sact_tf.visualization import figures, ponder_maps
 from sact_tf.visualization.detections import DetectionSample, detections_figure
-from train import ponder_map_pages, program
-from train.detection_loading import load_detector
-from train.image_detection import DetectedImage, ImageDetector
-from train.image_files import find_images
-from train.image_ponder import read_shown
+from train import program
 
 _MODEL = flags.DEFINE_string("model", None, "a .keras file or a run directory", required=True)
 _IMAGES = flags.DEFINE_string(

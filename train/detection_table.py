@@ -19,19 +19,20 @@ from absl import flags
 
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_json, atomic_write_text
-from sact_tf.visualization import html
-from train import config_loading, program
-from train.detection_run import DetectionRun
-from train.detection_table_config import (
+from sact_tf.training.config.loading import dump_config, load_config
+from sact_tf.training.detection.run import DetectionRun
+from sact_tf.training.experiments.detection_table_config import (
     DetectionTableConfig,
     PlannedDetector,
     detector_config,
     planned_detectors,
     resolve,
 )
-from train.perform import perform
-from train.progress import quiet_logging
-from train.run_directory import RunDirectory
+from sact_tf.training.loop.perform import perform
+from sact_tf.training.loop.progress import quiet_logging
+from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.visualization import html
+from train import program
 
 _CONFIG = flags.DEFINE_string("config", None, "YAML file of the table", required=True)
 _PARAMS_OVERRIDE = flags.DEFINE_multi_string(
@@ -46,9 +47,7 @@ _NUMBERS = ("mAP", "AP50", "AP75", "extractor_flops_mean", "extractor_flops_std"
 
 
 def main(_):
-    config = config_loading.load_config(
-        DetectionTableConfig, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve
-    )
+    config = load_config(DetectionTableConfig, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve)
     default_dir = pathlib.Path("runs") / pathlib.Path(_CONFIG.value).stem
     directory = pathlib.Path(_MODEL_DIR.value or default_dir).expanduser()
     if directory.exists() and not directory.is_dir():
@@ -56,7 +55,7 @@ def main(_):
     # A new function for each network is what this program is about.
     tf.get_logger().setLevel("ERROR")
     quiet_logging()
-    settings = config_loading.dump_config(config)
+    settings = dump_config(config)
     atomic_write_text(directory / "config.yaml", settings)
     deep_dir = directory / "runs" / PlannedDetector().name
     rows: list[tuple[PlannedDetector, dict[str, Any]]] = []

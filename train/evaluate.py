@@ -13,9 +13,12 @@ from absl import flags
 import sact_tf
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_json
-from train import config_checks, config_loading, configs, program
-from train.model_loading import load_classifier
-from train.resolutions import evaluate_at
+from sact_tf.training.classification import checks as config_checks
+from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.classification.resolutions import evaluate_at
+from sact_tf.training.config.loading import load_config
+from train import program
 
 _MODEL = flags.DEFINE_string(
     "model", None, "a run directory, a .keras file or a checkpoint", required=True
@@ -104,7 +107,7 @@ def _load_config(home: pathlib.Path) -> configs.ClassificationConfig:
     path = _CONFIG.value or home / "config.yaml"
     if not _CONFIG.value and not path.exists():
         raise UserError(f"--config is needed to know the data: {home} is no run directory")
-    return config_loading.load_config(
+    return load_config(
         configs.ClassificationConfig, path, _PARAMS_OVERRIDE.value, config_checks.resolve
     )
 

@@ -10,8 +10,8 @@ that was calibrated to it (`sact_tf.budget`).
 from absl import flags
 
 from sact_tf.errors import UserError
+from sact_tf.training.detection.loading import load_detector_or_classifier
 from train import program
-from train.detection_loading import load_detector_or_classifier
 
 _MODEL = flags.DEFINE_string(
     "model", None, "a .keras file, a run directory or a checkpoint", required=True

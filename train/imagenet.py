@@ -9,8 +9,10 @@ A run that was stopped goes on from its last checkpoint when the same command is
 from collections.abc import Iterator
 from typing import Any
 
-from train import config_checks, configs, program, training_program
-from train.classification_run import ClassificationRun
+from sact_tf.training.classification import checks as config_checks
+from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.run import ClassificationRun
+from train import program, training_program
 
 
 def main(_):

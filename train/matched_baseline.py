@@ -11,9 +11,11 @@ import pathlib
 
 from absl import flags
 
-from train import config_checks, config_loading, program
-from train.matched_config import matched_config
-from train.training_job import train_and_evaluate
+from sact_tf.training.classification import checks as config_checks
+from sact_tf.training.classification.job import train_and_evaluate
+from sact_tf.training.config.loading import override_config
+from sact_tf.training.experiments.matched_config import matched_config
+from train import program
 
 _SOURCE = flags.DEFINE_string(
     "source", None, "run directory of a trained and evaluated ACT or SACT network", required=True
@@ -26,9 +28,7 @@ _PARAMS_OVERRIDE = flags.DEFINE_multi_string(
 
 def main(_):
     source = pathlib.Path(_SOURCE.value).expanduser()
-    config = config_loading.override_config(
-        matched_config(source), _PARAMS_OVERRIDE.value, config_checks.resolve
-    )
+    config = override_config(matched_config(source), _PARAMS_OVERRIDE.value, config_checks.resolve)
     units = config.model.units or config.model.units_per_block
     print(
         f"units per block: {', '.join(map(str, units))}; starts from {config.train.warm_start}",

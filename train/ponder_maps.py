@@ -17,11 +17,12 @@ from absl import flags
 
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_path, atomic_write_json, atomic_write_text
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.images import ponder_map_pages
+from sact_tf.training.images.files import find_images
+from sact_tf.training.images.ponder import ImagePonder, PonderedImage, read_shown
 from sact_tf.visualization.ponder_maps import shared_limits
-from train import ponder_map_pages, program
-from train.image_files import find_images
-from train.image_ponder import ImagePonder, PonderedImage, read_shown
-from train.model_loading import load_classifier
+from train import program
 
 _MODEL = flags.DEFINE_string(
     "model", None, "a .keras file, a run directory or a checkpoint", required=True

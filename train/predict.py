@@ -13,10 +13,10 @@ from absl import flags
 
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_json
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.images.files import find_images
+from sact_tf.training.images.prediction import Predictor, predictions, table_header, table_lines
 from train import program
-from train.image_files import find_images
-from train.model_loading import load_classifier
-from train.prediction import Predictor, predictions, table_header, table_lines
 
 _MODEL = flags.DEFINE_string("model", None, "a .keras file or a run directory", required=True)
 _IMAGES = flags.DEFINE_string(

@@ -9,8 +9,8 @@ with several evaluations (`train.evaluate`) gives one row for each.
 from absl import flags
 
 from sact_tf.errors import UserError
+from sact_tf.training.reports.metrics_table import read_rows, render, table
 from train import program
-from train.metrics_table import read_rows, render, table
 
 _FORMAT = flags.DEFINE_enum("format", "text", ["text", "markdown", "csv"], "form of the table")
 _COLUMNS = flags.DEFINE_list(

@@ -16,10 +16,12 @@ from absl import flags
 
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
-from train import config_loading, program
-from train.tradeoff_config import TradeoffConfig, planned_runs, resolve
-from train.tradeoff_experiment import Experiment
-from train.tradeoff_results import write_results
+from sact_tf.training.config.loading import dump_config, load_config
+from sact_tf.training.errors import Preempted, TrainingDiverged
+from sact_tf.training.experiments.tradeoff.config import TradeoffConfig, planned_runs, resolve
+from sact_tf.training.experiments.tradeoff.experiment import Experiment
+from sact_tf.training.experiments.tradeoff.results import write_results
+from train import program
 
 _CONFIG = flags.DEFINE_string("config", None, "YAML file of the experiment", required=True)
 _PARAMS_OVERRIDE = flags.DEFINE_multi_string(
@@ -37,14 +39,14 @@ def main(_):
     overrides = list(_PARAMS_OVERRIDE.value)
     if _SEEDS.value is not None:
         overrides.append(f"seeds={_SEEDS.value}")
-    config = config_loading.load_config(TradeoffConfig, _CONFIG.value, overrides, resolve)
+    config = load_config(TradeoffConfig, _CONFIG.value, overrides, resolve)
     default_dir = pathlib.Path("runs") / pathlib.Path(_CONFIG.value).stem
     # A new function for each network is what this program is about.
     tf.get_logger().setLevel("ERROR")
     directory = pathlib.Path(_MODEL_DIR.value or default_dir).expanduser()
     if directory.exists() and not directory.is_dir():
         raise UserError(f"--model_dir: {directory} is a file, expected a directory")
-    settings = config_loading.dump_config(config)
+    settings = dump_config(config)
     atomic_write_text(directory / "config.yaml", settings)
     experiment = Experiment(config, directory)
     runs = planned_runs(config)
@@ -54,10 +56,8 @@ def main(_):
         print(f"[{number}/{len(runs)}, {minutes:.0f} min] {run.name}", flush=True)
         try:
             results = experiment.perform(run)
-        except program.Failure as failure:
-            raise program.Failure(
-                f"{run.name}: {failure}", failure.exit_code, failure.label
-            ) from None
+        except (TrainingDiverged, Preempted) as error:
+            raise type(error)(f"{run.name}: {error}") from None
         rows += results
         for row in results:
             print(

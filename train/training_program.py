@@ -6,10 +6,10 @@ from typing import Any
 from absl import flags
 from official.modeling.hyperparams import base_config
 
-from train.perform import perform
-from train.progress import quiet_logging
-from train.run_directory import RunDirectory
-from train.training_run import TrainingRun
+from sact_tf.training.loop.perform import perform
+from sact_tf.training.loop.progress import quiet_logging
+from sact_tf.training.loop.run import TrainingRun
+from sact_tf.training.run_directory.directory import RunDirectory
 
 _CONFIG = flags.DEFINE_string(
     "config", None, "YAML file (see configs/); default: the config of the run in --model_dir"
@@ -38,7 +38,7 @@ def main(
 
     Args:
         config_class: dataclass of the config, with the sections `train`, `evaluation`, `runtime`.
-        resolve: see `train.config_loading.load_config`.
+        resolve: see `load_config`.
         run_class: what trains and evaluates.
         summary: lines that say how good the model is and what it costs, from the content of
             `metrics.json`; what all programs say follows.

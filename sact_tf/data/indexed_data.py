@@ -28,7 +28,7 @@ class IndexedClassificationData(ImageClassificationData):
     """Base class: a subclass says how many examples there are and reads one of them.
 
     Corrupt images: an image that cannot be read stops the consumer of the pipeline with a
-    `UserError` (`sact_tf.data.errors.unwrap`). With `skip_corrupt`, evaluation leaves it out, and
+    `UserError` (`sact_tf.errors.user_error_in`). With `skip_corrupt`, evaluation leaves it out, and
     training puts another example in its place, drawn from (seed, epoch, example). So what stands at
     which place of the stream stays a function of the seed and the files, and a run may still start
     anywhere.

@@ -72,7 +72,7 @@ def call_python(
     Args:
         function: takes the inputs as NumPy values and returns one array per output. It must depend
             on its inputs alone. A `UserError` from it fails the pipeline with its message
-            (`sact_tf.data.errors.unwrap`).
+            (`sact_tf.errors.user_error_in`).
         inputs: tensors.
         output_signature: of the outputs.
 

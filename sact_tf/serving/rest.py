@@ -8,13 +8,12 @@ otherwise; it knows neither passwords nor TLS, so what faces a network belongs b
 
 import signal
 import socket
-import sys
 
 import tensorflow as tf
 import uvicorn
-from absl import app, flags
+from absl import flags
 
-from sact_tf import paths
+from sact_tf import command_line
 from sact_tf.errors import UserError
 from sact_tf.serving.app import ModelServer
 from sact_tf.serving.limits import Limits
@@ -45,11 +44,8 @@ _SHUTDOWN_SECONDS = flags.DEFINE_integer(
     "shutdown_seconds", 30, "how long requests under way may take after SIGTERM", lower_bound=1
 )
 
-_USER_ERROR_CODE = 2
-
 
 def main(_):
-    paths.enter_working_directory()
     folder = find_version(_EXPORT_DIR.value)
     name = _MODEL_NAME.value or folder.absolute().parent.name
     limits = Limits(
@@ -101,18 +97,5 @@ def _warm_up(servable):
             servable.run(name, {"image_bytes": [image]})
 
 
-def run() -> None:
-    """Runs the program; a `UserError` ends it with one line and code 2."""
-
-    def guarded(argv):
-        try:
-            main(argv)
-        except UserError as error:
-            print("error: " + " ".join(str(error).split()), file=sys.stderr)
-            sys.exit(_USER_ERROR_CODE)
-
-    app.run(guarded)
-
-
 if __name__ == "__main__":
-    run()
+    command_line.run(main)

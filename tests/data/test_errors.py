@@ -4,9 +4,8 @@ import sys
 import pytest
 import tensorflow as tf
 
-from sact_tf.data.errors import unwrap
 from sact_tf.data.python_calls import call_python
-from sact_tf.errors import UserError
+from sact_tf.errors import UserError, user_error_in
 
 
 def _failing(message):
@@ -35,7 +34,7 @@ def test_message_arrives_unchanged(message):
         for number in _failing(message):
             received.append(int(number))
     assert received == [0, 1, 2, 3, 4]
-    assert str(unwrap(caught.value)) == message
+    assert str(user_error_in(caught.value)) == message
 
 
 def test_message_is_found_behind_another_error():
@@ -44,17 +43,17 @@ def test_message_is_found_behind_another_error():
             list(_failing("the file"))
         except tf.errors.InvalidArgumentError as error:
             raise RuntimeError("training stopped") from error
-    assert str(unwrap(caught.value)) == "the file"
+    assert str(user_error_in(caught.value)) == "the file"
 
 
 def test_other_errors_are_no_user_errors():
-    assert unwrap(None) is None
-    assert unwrap(ValueError("UserError: x")) is None
+    assert user_error_in(None) is None
+    assert user_error_in(ValueError("UserError: x")) is None
     error = UserError("x")
-    assert unwrap(error) is error
+    assert user_error_in(error) is error
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         tf.debugging.assert_equal(1, 2, "UserError: x")
-    assert unwrap(caught.value) is None
+    assert user_error_in(caught.value) is None
 
 
 def test_bugs_keep_their_traceback():
@@ -66,7 +65,7 @@ def test_bugs_keep_their_traceback():
     )
     with pytest.raises(tf.errors.OpError, match="ZeroDivisionError: number 0") as caught:
         list(dataset)
-    assert unwrap(caught.value) is None
+    assert user_error_in(caught.value) is None
 
 
 _PROCESS = """

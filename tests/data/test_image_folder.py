@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 from sact_tf.data import ImageFolder
-from sact_tf.data.errors import unwrap
-from sact_tf.errors import UserError
+from sact_tf.errors import UserError, user_error_in
 from tests.data.picture_files import truncate, write_classes, write_picture
 from tests.data.streams import assert_resumes, assert_same, take
 
@@ -204,7 +203,7 @@ class TestCorruptFiles:
         data = ImageFolder(bad, bad, preprocessing=_SCALE, check_files=False)
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             take(data.train(5, seed=0), 8)
-        error = unwrap(caught.value)
+        error = user_error_in(caught.value)
         assert isinstance(error, UserError)
         assert str(error).startswith(str(bad)) and "bad." in str(error)
         assert "Traceback" not in str(caught.value)
@@ -221,13 +220,13 @@ class TestCorruptFiles:
 
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             train(iter(data.train(5, seed=0)))
-        assert "not a readable image" in str(unwrap(caught.value))
+        assert "not a readable image" in str(user_error_in(caught.value))
 
     def test_met_while_evaluating(self, bad):
         data = ImageFolder(bad, bad, preprocessing=_SCALE, check_files=False)
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             take(data.evaluation(5), 8)
-        assert str(unwrap(caught.value)).startswith(str(bad / "ant" / "bad.png"))
+        assert str(user_error_in(caught.value)).startswith(str(bad / "ant" / "bad.png"))
 
     def test_skipped_while_training(self, bad, caplog):
         data = ImageFolder(bad, bad, preprocessing=_SCALE, skip_corrupt=True, check_files=False)
@@ -251,4 +250,4 @@ class TestCorruptFiles:
         data = ImageFolder(folder, folder, skip_corrupt=True, check_files=False)
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             take(data.train(1, seed=0), 1)
-        assert "images drawn one after the other cannot be read" in str(unwrap(caught.value))
+        assert "images drawn one after the other cannot be read" in str(user_error_in(caught.value))

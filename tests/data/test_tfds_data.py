@@ -6,8 +6,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from sact_tf.data import TfdsClassification
-from sact_tf.data.errors import unwrap
-from sact_tf.errors import UserError
+from sact_tf.errors import UserError, user_error_in
 from tests.data import tfds_sets
 from tests.data.streams import assert_resumes, take
 
@@ -129,7 +128,7 @@ class TestBrokenImages:
         for dataset in (data.evaluation(2), data.train(4, seed=0)):
             with pytest.raises(tf.errors.InvalidArgumentError) as caught:
                 take(dataset, 6)
-            message = str(unwrap(caught.value))
+            message = str(user_error_in(caught.value))
             assert message.startswith(str(data_dir / "tiny_imagenet" / "broken"))
             assert "record" in message
             assert "not a readable image" in message or "label -1" in message
@@ -177,7 +176,7 @@ class TestDamagedFiles:
         _damage(file, lambda data: data[:12] + b"\xff" * 200 + data[212:])
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             take(_cifar(tmp_path).train(20, seed=0), 1)
-        assert f"{file.name}: record 0 is damaged" in str(unwrap(caught.value))
+        assert f"{file.name}: record 0 is damaged" in str(user_error_in(caught.value))
 
     def test_missing(self, tmp_path, file):
         file.unlink()

@@ -7,10 +7,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sact_tf.data.errors import unwrap
 from sact_tf.detection.data import CocoFolder
 from sact_tf.detection.evaluation import evaluate_detections
-from sact_tf.errors import UserError
+from sact_tf.errors import UserError, user_error_in
 from tests.data.picture_files import smooth_picture, truncate
 from tests.data.streams import assert_resumes, take
 from tests.detection.coco_files import annotation, write_json, write_many, write_set
@@ -146,7 +145,7 @@ def test_an_unusable_image_is_named_with_its_id(tmp_path, how):
     paths = _broken(tmp_path, how)
     with pytest.raises((UserError, tf.errors.OpError)) as error:
         take(folder_data(*paths).evaluation(3), 9)
-    message = str(unwrap(error.value))
+    message = str(user_error_in(error.value))
     assert "5.png (image 5)" in message
     if how == "of another size":
         assert "has 9 x 9 pixels" in message and "annotations say" in message
@@ -175,7 +174,9 @@ def test_sizes_that_are_not_annotated_come_from_the_file(tmp_path):
     write_json(annotations, value)
     with pytest.raises(tf.errors.OpError) as error:
         take(folder_data(annotations, images).evaluation(1), 1)
-    assert "image 1" in str(unwrap(error.value)) and "outside" in str(unwrap(error.value))
+    assert "image 1" in str(user_error_in(error.value)) and "outside" in str(
+        user_error_in(error.value)
+    )
 
 
 def test_ground_truth_as_predictions_is_perfect_through_the_files(tmp_path):

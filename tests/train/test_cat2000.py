@@ -30,7 +30,8 @@ _GRID_FLAGS = (
 # The planted models are classes of the tests, so the tests' module has to be imported first.
 _PROGRAM = """
 from tests import cat2000_files
-from train import cat2000, program
+from train import cat2000
+from train import program
 {before}
 program.run(cat2000.main)
 """
@@ -248,7 +249,7 @@ def test_an_interrupted_run_goes_on(data_dir, planted, tmp_path):
     # Killed after 5 ponder maps, then after 3 scores: each start goes on from there.
     kill = """
 import os, signal
-from train import cat2000_cache
+from sact_tf.training.experiments.cat2000 import cache as cat2000_cache
 save, calls = cat2000_cache.ArrayCache.save, []
 def save_and_die(self, *arguments):
     save(self, *arguments)

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from tests.train import running
-from tests.train.comparing import assert_same_bits, checkpoint_values, weights_of
+from tests.training import running
+from tests.training.comparing import assert_same_bits, checkpoint_values, weights_of
 from train import exit_codes
 
 pytestmark = pytest.mark.large

@@ -12,19 +12,19 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sact_tf.detection.data import DigitScenes
-from tests.train import running
-from tests.train.detection_running import write_detector_config
-from train import config_loading, detection_checks, detection_configs
-from train.detection_loading import load_detector
-from train.detection_run import DetectionRun
-from train.perform import perform
-from train.run_directory import RunDirectory
+from sact_tf.training.config.loading import load_config
+from sact_tf.training.detection import checks as detection_checks
+from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.detection.loading import load_detector
+from sact_tf.training.detection.run import DetectionRun
+from sact_tf.training.loop.perform import perform
+from sact_tf.training.run_directory.directory import RunDirectory
+from tests.training import running
+from tests.training.detection_running import write_detector_config
 
 
 def load(path, *overrides):
-    return config_loading.load_config(
-        detection_configs.DetectionConfig, path, overrides, detection_checks.resolve
-    )
+    return load_config(detection_configs.DetectionConfig, path, overrides, detection_checks.resolve)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_evaluation_of_a_finished_run_gives_the_same_figures(finished, tmp_path)
 
 def test_a_detector_starts_from_another_one_halting_included(finished):
     config = load(finished / "config.yaml", "train.seed=5")
-    from train import detection_builders
+    from sact_tf.training.detection import builders as detection_builders
 
     data = detection_builders.build_data(config.data)
     model = detection_builders.build_model(config, data)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.data.picture_files import write_picture
-from tests.train import running
+from tests.training import running
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import json
 import pytest
 import yaml
 
-from tests.train import running
-from tests.train.detection_running import TINY_DETECTOR
+from tests.training import running
+from tests.training.detection_running import TINY_DETECTOR
 
 
 @pytest.mark.large
@@ -46,11 +46,9 @@ WRONG = {
 @pytest.mark.parametrize("override", WRONG)
 def test_wrong_tables(override):
     from sact_tf.errors import UserError
-    from train import config_loading
-    from train.detection_table_config import DetectionTableConfig, resolve
+    from sact_tf.training.config.loading import load_config
+    from sact_tf.training.experiments.detection_table_config import DetectionTableConfig, resolve
 
     with pytest.raises(UserError) as raised:
-        config_loading.load_config(
-            DetectionTableConfig, "configs/coco/table_quickstart.yaml", [override], resolve
-        )
+        load_config(DetectionTableConfig, "configs/coco/table_quickstart.yaml", [override], resolve)
     assert WRONG[override] in str(raised.value)

@@ -3,15 +3,17 @@ import pytest
 import tensorflow as tf
 
 from sact_tf.errors import UserError
-from tests.train import running
-from train import config_checks, config_loading, configs
-from train.model_loading import load_classifier
-from train.resolutions import evaluate_at, held_out_images
+from sact_tf.training.classification import checks as config_checks
+from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.classification.resolutions import evaluate_at, held_out_images
+from sact_tf.training.config.loading import load_config
+from tests.training import running
 
 
 @pytest.fixture(scope="module")
 def data_config(finished_run):
-    return config_loading.load_config(
+    return load_config(
         configs.ClassificationConfig, finished_run / "config.yaml", resolve=config_checks.resolve
     ).data
 

@@ -11,10 +11,10 @@ import time
 import pytest
 
 from sact_tf.errors import UserError
-from tests.train import running
-from tests.train.comparing import assert_same_bits, checkpoint_values, weights_of
+from sact_tf.training.run_directory.lock import lock_run
+from tests.training import running
+from tests.training.comparing import assert_same_bits, checkpoint_values, weights_of
 from train import exit_codes
-from train.run_lock import lock_run
 
 
 def _wait_for(path, process):
@@ -74,7 +74,7 @@ def test_a_full_disk_leaves_the_old_checkpoints(finished_run, tmp_path):
 
 HOLDER = """
 import pathlib, sys, time
-from train.run_lock import lock_run
+from sact_tf.training.run_directory.lock import lock_run
 lock_run(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
 print("locked", flush=True)
 time.sleep(600)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.train import running
-from tests.train.comparing import assert_same_bits, checkpoint_values, weights_of
-from train.model_loading import load_classifier
+from sact_tf.training.classification.loading import load_classifier
+from tests.training import running
+from tests.training.comparing import assert_same_bits, checkpoint_values, weights_of
 
 
 def test_run_leaves_everything_behind(finished_run):

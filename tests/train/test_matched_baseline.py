@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from sact_tf.errors import UserError
-from tests.train import running
-from train import config_checks
-from train.matched_config import matched_config, matched_units
-from train.model_loading import load_classifier
+from sact_tf.training.classification import checks as config_checks
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.experiments.matched_config import matched_config, matched_units
+from tests.training import running
 
 
 @pytest.fixture

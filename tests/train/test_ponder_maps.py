@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.train import running
-from train.image_ponder import ImagePonder, read_shown
-from train.model_loading import load_classifier
-from train.ponder_map_pages import file_names, index_page, overlay_image
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.images.ponder import ImagePonder, read_shown
+from sact_tf.training.images.ponder_map_pages import file_names, index_page, overlay_image
+from tests.training import running
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from PIL import Image
 from sact_tf.data.images import read_image
 from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
-from tests.train import running
-from train.image_files import find_images
-from train.model_loading import load_classifier
-from train.prediction import predictions
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.images.files import find_images
+from sact_tf.training.images.prediction import predictions
+from tests.training import running
 
 
 @pytest.fixture(scope="module")

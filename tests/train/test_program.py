@@ -17,6 +17,7 @@ import sys, time
 from absl import flags
 from train import program
 from sact_tf.errors import UserError
+from sact_tf.training import errors
 
 flags.DEFINE_string("job", None, "What to do.", required=True)
 flags.DEFINE_integer("number", 1, "A number.")
@@ -28,7 +29,7 @@ def main(argv):
     elif job == "user_error":
         raise UserError("photo.jpg: not an image,\\n  expected JPEG or PNG")
     elif job == "failure":
-        raise program.Failure("SIGTERM,\\n  and saved", 75, label="stopped")
+        raise errors.Preempted("SIGTERM,\\n  and saved")
     elif job == "full disk":
         import errno
         raise OSError(errno.ENOSPC, "No space left on device", "metrics.json")
@@ -58,9 +59,9 @@ program.run(main)
 @pytest.fixture
 def command(tmp_path):
     # Only the files that matter here: with sact_tf/__init__.py each case would import TensorFlow.
-    files = ("sact_tf/errors.py", "sact_tf/paths.py", "train/exit_codes.py", "train/program.py")
-    for file in files:
-        (tmp_path / file).parent.mkdir(exist_ok=True)
+    files = ("command_line.py", "errors.py", "paths.py", "training/errors.py")
+    for file in (*(f"sact_tf/{name}" for name in files), "train/exit_codes.py", "train/program.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(_ROOT / file, tmp_path / file)
     (tmp_path / "job.py").write_text(_PROGRAM)
     return [sys.executable, str(tmp_path / "job.py")]

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from sact_tf.errors import UserError
-from tests.train import running
-from train.metrics_table import cells, read_rows, render, table
+from sact_tf.training.reports.metrics_table import cells, read_rows, render, table
+from tests.training import running
 
 
 @pytest.fixture

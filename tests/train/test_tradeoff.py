@@ -10,11 +10,21 @@ import pytest
 from PIL import Image
 
 from sact_tf.errors import UserError
-from tests.train import running
-from train import config_loading
-from train.tradeoff_config import TradeoffConfig, planned_runs, resolve, run_config
-from train.tradeoff_experiment import Experiment
-from train.tradeoff_results import csv_text, tradeoff_figure, units_table, write_results
+from sact_tf.training.config.loading import flat_items, load_config
+from sact_tf.training.experiments.tradeoff.config import (
+    TradeoffConfig,
+    planned_runs,
+    resolve,
+    run_config,
+)
+from sact_tf.training.experiments.tradeoff.experiment import Experiment
+from sact_tf.training.experiments.tradeoff.results import (
+    csv_text,
+    tradeoff_figure,
+    units_table,
+    write_results,
+)
+from tests.training import running
 
 _CONFIG = """
 base:
@@ -42,7 +52,7 @@ calibration_images: 20
 def _config(tmp_path, *overrides):
     path = tmp_path / "tradeoff.yaml"
     path.write_text(_CONFIG)
-    return config_loading.load_config(TradeoffConfig, path, overrides, resolve)
+    return load_config(TradeoffConfig, path, overrides, resolve)
 
 
 def _modified(directory):
@@ -71,11 +81,11 @@ def test_runs_are_planned_after_what_they_need(tmp_path):
 def test_stages_change_what_they_say_and_nothing_else(tmp_path):
     config = _config(tmp_path, "sact.ponder_weights=[0.1],sact.flops_budgets=[0.6],seeds=2")
     plain, sact, budget = planned_runs(config)[3:]
-    base = config_loading.flat_items(run_config(config, plain, "None"))
+    base = flat_items(run_config(config, plain, "None"))
     assert base["train.seed"] == 4 and base["model.halting"] is None
     changed = {
         key: value
-        for key, value in config_loading.flat_items(run_config(config, sact, "dir")).items()
+        for key, value in flat_items(run_config(config, sact, "dir")).items()
         if value != base[key]
     }
     assert changed == {
@@ -107,7 +117,7 @@ def test_impossible_experiments_are_refused_before_anything_runs(tmp_path, overr
     "path", ["configs/tradeoff_quickstart.yaml", "configs/imagenet/tradeoff.yaml"]
 )
 def test_shipped_configs(path):
-    config = config_loading.load_config(TradeoffConfig, path, resolve=resolve)
+    config = load_config(TradeoffConfig, path, resolve=resolve)
     methods = {run.method for run in planned_runs(config)}
     assert {"plain", "act", "sact", "act_matched", "sact_matched"} <= methods
 

@@ -60,8 +60,8 @@ class DetectionData(abc.ABC):
     [B, 2], (height, width).
 
     An image that cannot be read stops the consumer of the pipeline with a `UserError`
-    (`sact_tf.data.errors.unwrap`). With `skip_corrupt`, evaluation leaves it out, and training puts
-    another example in its place, drawn from (seed, epoch, example).
+    (`sact_tf.errors.user_error_in`). With `skip_corrupt`, evaluation leaves it out, and training
+    puts another example in its place, drawn from (seed, epoch, example).
 
     Args:
         class_names: one name per class.

@@ -1,0 +1,87 @@
+"""What a program does around its `main`: flags, and foreseen ends as one line and a code."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+from absl import app, flags
+
+from sact_tf import paths
+from sact_tf.errors import UserError, user_error_in
+
+USER_ERROR_CODE = 2
+INTERRUPTED_CODE = 130  # 128 + SIGINT, as shells have it.
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+Main = Callable[[Sequence[str]], None]
+# By class of exception: the word before its message, and the exit code.
+Endings = Mapping[type[Exception], tuple[str, int]]
+
+
+def run(main: Main, positional: bool = False, endings: Endings | None = None) -> None:
+    """Parses the flags and runs `main`; ends the process.
+
+    A `UserError` (also one raised inside an input pipeline) and a wrong flag print one line
+    `error: ...` on stderr and exit with code 2. Any other exception is a bug and keeps its
+    traceback, unless `endings` has it.
+    Relative paths mean the caller's directory, also under `bazel run`.
+
+    Args:
+        main: called with the program's name and the arguments that belong to no flag.
+        positional: whether there may be such arguments; they are refused otherwise.
+        endings: further exceptions that end a program with one line.
+    """
+    app.run(
+        lambda argv: _guarded(main, argv, endings or {}),
+        flags_parser=lambda argv: _parse_flags(argv, positional),
+    )
+
+
+def _parse_flags(argv: Sequence[str], positional: bool) -> list[str]:
+    try:
+        remaining = flags.FLAGS(argv)
+    except flags.Error as error:
+        _exit_with("error", f"{error} (--help lists the flags)", USER_ERROR_CODE)
+    if len(remaining) > 1 and not positional:
+        _exit_with(
+            "error",
+            f"unexpected argument {remaining[1]!r}: every argument is a --flag=value",
+            USER_ERROR_CODE,
+        )
+    return remaining
+
+
+def _guarded(main: Main, argv: Sequence[str], endings: Endings) -> None:
+    paths.enter_working_directory()
+    try:
+        main(argv)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED_CODE)
+    except Exception as error:
+        for kind, (label, code) in endings.items():
+            if isinstance(error, kind):
+                _exit_with(label, str(error), code)
+        user_error = _user_error(error)
+        if user_error is None:
+            raise
+        _exit_with("error", str(user_error), USER_ERROR_CODE)
+
+
+def _user_error(error: Exception) -> UserError | None:
+    of_tensorflow = type(error).__module__.startswith("tensorflow.")
+    if (
+        isinstance(error, OSError)
+        and error.errno in _NO_ROOM
+        or (of_tensorflow and any(os.strerror(number) in str(error) for number in _NO_ROOM))
+    ):
+        return UserError(f"the disk refuses to take more: {str(error):.300}")
+    return user_error_in(error) if of_tensorflow or isinstance(error, UserError) else None
+
+
+def _exit_with(label: str, message: str, code: int) -> NoReturn:
+    print(f"{label}: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""Classification runs: config, task, evaluation, report, loading."""

@@ -1,0 +1,120 @@
+"""From a config to the objects it describes."""
+
+import keras
+
+from sact_tf.budget import BudgetController, check_budget
+from sact_tf.errors import UserError
+from sact_tf.models import ImageClassifier, ResNetBackbone
+from sact_tf.training.classification import config as configs
+
+# Of the training, in which a controller's tau answers once.
+_CONTROLLER_HORIZONS = 20
+# Dual ascent multiplies, so tau cannot start at 0.
+_LEAST_TAU = 1e-4
+
+
+def build_data(config: configs.DataConfig):
+    """Builds the data set.
+
+    Returns:
+        A `sact_tf.data.ImageClassificationData`.
+
+    Raises:
+        UserError: files are missing or unusable.
+    """
+    if config.source == "cluttered_digits":
+        from sact_tf.data.cluttered_digits import ClutteredDigits
+
+        return ClutteredDigits(**config.cluttered_digits.as_dict())
+    common = {
+        "preprocessing": config.preprocessing.as_dict(),
+        "skip_corrupt": config.skip_corrupt,
+    }
+    if config.source == "tfds":
+        from sact_tf.data.tfds_data import TfdsClassification
+
+        return TfdsClassification(**config.tfds.as_dict(), **common)
+    from sact_tf.data.image_folder import ImageFolder
+
+    folder = {k: v for k, v in config.image_folder.as_dict().items() if v is not None}
+    return ImageFolder(**folder, **common)
+
+
+def build_backbone(config: configs.ModelConfig, weight_decay: float, **options):
+    """Builds the backbone with fresh weights.
+
+    Args:
+        config: the section `model`.
+        weight_decay: times half the sum of squares.
+        **options: more arguments of `ResNetBackbone`, such as `training_options` gives.
+
+    Raises:
+        UserError: the core refuses a combination of arguments.
+    """
+    options |= {
+        "base_channels": config.base_channels,
+        "tile_size": config.tile_size,
+        "execution": config.execution,
+        "statistics": config.statistics,
+        "weight_decay": weight_decay,
+        "halting": config.halting,
+    }
+    for key in ("stem_channels", "ponder_weight", "halting_epsilon", "halting_bias"):
+        if getattr(config, key) is not None:
+            options[key] = getattr(config, key)
+    backbone = ResNetBackbone
+    try:
+        if config.network == "cifar":
+            return backbone.cifar(config.units_per_block, **options)
+        if config.depth is not None:
+            return backbone.from_depth(config.depth, **options)
+        return backbone(units=tuple(config.units), **options)
+    except ValueError as error:
+        raise UserError(f"model: {error}") from error
+
+
+def training_options(config) -> dict:
+    """Arguments of `ResNetBackbone` that `train` and `runtime` of any training config decide."""
+    runtime = config.runtime
+    return {
+        "dtype": config.train.precision,
+        "synchronized_batch_norm": (
+            runtime.synchronized_batch_norm and runtime.strategy != "one_device"
+        ),
+    }
+
+
+def build_model(config: configs.ClassificationConfig, data):
+    """Builds the classifier for the classes of `data`, with fresh weights from the seed."""
+    keras.utils.set_random_seed(config.train.seed)
+    return ImageClassifier(
+        build_backbone(config.model, config.train.weight_decay, **training_options(config)),
+        num_classes=data.num_classes,
+        class_names=data.class_names,
+        preprocessing=data.preprocessing,
+    )
+
+
+def image_size(data) -> tuple[int, int]:
+    """(height, width) of the images of a data set in pixels."""
+    return tuple(data.evaluation(1).element_spec["image"].shape[1:3])
+
+
+def build_controller(config: configs.ClassificationConfig, model, data) -> BudgetController | None:
+    """Builds what steers training to `train.flops_budget`; None without one.
+
+    Raises:
+        UserError: halting cannot meet the budget; says what it can.
+    """
+    train = config.train
+    if train.flops_budget is None:
+        return None
+    try:
+        check_budget(model, train.flops_budget, [image_size(data)])
+    except ValueError as error:
+        raise UserError(f"train.flops_budget: {error}") from None
+    return BudgetController(
+        train.flops_budget,
+        ponder_weight=config.model.ponder_weight or _LEAST_TAU,
+        horizon=max(1.0, train.steps / _CONTROLLER_HORIZONS),
+    )

@@ -1,0 +1,74 @@
+"""Finding and loading the model that a `--model` or `train.warm_start` means."""
+
+import os
+import pathlib
+
+import tensorflow as tf
+
+from sact_tf import paths
+from sact_tf.errors import UserError
+from sact_tf.models import ImageClassifier
+from sact_tf.training.classification import builders
+from sact_tf.training.classification import checks as config_checks
+from sact_tf.training.classification import config as configs
+from sact_tf.training.config.loading import load_config
+from sact_tf.training.run_directory.checkpoints import found_checkpoints, restore_weights
+from sact_tf.training.run_directory.keras_files import load_keras_file
+
+
+def load_classifier(path: str | os.PathLike) -> ImageClassifier:
+    """Loads a classifier with its weights.
+
+    Args:
+        path: a `.keras` file; a run directory (its `model.keras`, else its newest checkpoint); a
+            checkpoint of a run (`RUN/checkpoints/ckpt-500`); or a checkpoint of the authors'
+            TensorFlow-1 programs (prefix or directory).
+
+    Raises:
+        UserError: there is nothing of the kind, or it is damaged; names the path.
+    """
+    prefix = pathlib.Path(path).expanduser()
+    if prefix.with_name(prefix.name + ".index").exists():
+        run = prefix.parent.parent
+        return _from_run(run, str(prefix)) if (run / "config.yaml").exists() else _from_tf1(path)
+    found = paths.find_input(path)
+    if found.is_file():
+        return _from_keras(found)
+    if (found / "model.keras").exists():
+        return _from_keras(found / "model.keras")
+    if (found / "config.yaml").exists():
+        checkpoints = found_checkpoints(found / "checkpoints")
+        if not checkpoints:
+            raise UserError(f"{path}: the run has neither a model.keras nor a checkpoint yet")
+        return _from_run(found, checkpoints[0])
+    return _from_tf1(found)
+
+
+def _from_keras(path: pathlib.Path) -> ImageClassifier:
+    model = load_keras_file(path)
+    if not isinstance(model, ImageClassifier):
+        raise UserError(f"{path}: expected an ImageClassifier, found a {type(model).__name__}")
+    return model
+
+
+def _from_run(run: pathlib.Path, prefix: str) -> ImageClassifier:
+    config = load_config(
+        configs.ClassificationConfig, run / "config.yaml", resolve=config_checks.resolve
+    )
+    backbone = builders.build_backbone(config.model, config.train.weight_decay)
+    try:
+        shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+        # TensorFlow writes "/" inside a key as ".S".
+        (num_classes,) = next(shapes[key] for key in shapes if "head.Slogits.Sbias/" in key)
+        model = ImageClassifier(backbone, num_classes)
+        restore_weights(prefix, model, config.train.weight_average)
+    except (tf.errors.OpError, AssertionError, IndexError, StopIteration, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"checkpoint {prefix} cannot be loaded: {reason}") from None
+    return model
+
+
+def _from_tf1(path: str | os.PathLike) -> ImageClassifier:
+    from sact_tf.checkpoints import load_checkpoint
+
+    return load_checkpoint(path).model

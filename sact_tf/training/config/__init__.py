@@ -1,0 +1,1 @@
+"""What all configs share: loading YAML files, types of fields, checks."""

@@ -1,0 +1,251 @@
+"""Reading configs: YAML file, then `--params_override`, every key and type checked on the way."""
+
+import dataclasses
+import os
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, Union
+
+import yaml
+from official.modeling.hyperparams import base_config
+
+from sact_tf import paths
+from sact_tf.errors import UserError
+from sact_tf.training.config import field_types as config_types
+
+ConfigT = TypeVar("ConfigT", bound=base_config.Config)
+
+OVERRIDE_FLAG = "--params_override"
+
+
+class ConfigError(UserError):
+    """A setting that is wrong by itself or beside another one."""
+
+    def __init__(self, key: str, message: str, source: str | None = None):
+        super().__init__(f"{source}: {key}: {message}" if source else f"{key}: {message}")
+        self.key = key
+        self.message = message
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe subset, with `1e-4` a number and a key given twice an error."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if not isinstance(key, str):
+            raise UserError(f"line {key_node.start_mark.line + 1}: key {key!r} is not a text")
+        if key in keys:
+            raise UserError(f"line {key_node.start_mark.line + 1}: key {key!r} is given twice")
+        keys.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def load_config(
+    config_class: type[ConfigT],
+    path: str | os.PathLike | None,
+    overrides: Sequence[str] = (),
+    resolve: Callable[[ConfigT], None] = lambda config: None,
+) -> ConfigT:
+    """Reads, overrides and checks a config.
+
+    Args:
+        config_class: dataclass of the whole config; its defaults stand where nothing is said.
+        path: YAML file, or None for the defaults.
+        overrides: texts of the form `a.b=value,c=value` with YAML values; later ones win.
+        resolve: fills in what depends on other keys and raises `ConfigError(key, message)` for
+            combinations that are impossible.
+
+    Returns:
+        A locked config.
+
+    Raises:
+        UserError: names the file (or the flag), the key, what is allowed and what came.
+    """
+    config = config_class()
+    sources = []
+    if path is not None:
+        _apply(config, _read_yaml(path), str(path))
+        sources.append(str(path))
+    return override_config(config, overrides, resolve, sources)
+
+
+def override_config(
+    config: ConfigT,
+    overrides: Sequence[str],
+    resolve: Callable[[ConfigT], None] = lambda config: None,
+    sources: Sequence[str] = (),
+) -> ConfigT:
+    """Overrides, checks and locks a config that stands in memory, in place.
+
+    Args:
+        config: not locked.
+        overrides, resolve: as in `load_config`.
+        sources: where the config comes from, for messages.
+
+    Returns:
+        The config.
+
+    Raises:
+        UserError: as `load_config`.
+    """
+    for override in overrides:
+        for key, value in parse_overrides(override):
+            _apply(config, _nested(key, value), OVERRIDE_FLAG)
+    if any(overrides):
+        sources = [*sources, f"{OVERRIDE_FLAG}={','.join(overrides)}"]
+    try:
+        resolve(config)
+    except ConfigError as error:
+        source = " with ".join(sources) or "default config"
+        raise ConfigError(error.key, error.message, source) from None
+    config.lock()
+    return config
+
+
+def unlocked_copy(config: ConfigT) -> ConfigT:
+    """A copy that can be changed."""
+    copy = type(config)()
+    _apply(copy, config.as_dict(), "config")
+    return copy
+
+
+def parse_overrides(text: str) -> list[tuple[str, Any]]:
+    """Splits `a.b=1,c=[2, 3],d='x,y'` into keys and YAML values.
+
+    Raises:
+        UserError: a part has no `=`, or its value is no YAML.
+    """
+    result = []
+    for part in _split_outside_brackets(text):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"{OVERRIDE_FLAG}: expected key=value, received {part!r}")
+        try:
+            result.append((key.strip(), _parse_yaml(value)))
+        except yaml.YAMLError:
+            raise UserError(
+                f"{OVERRIDE_FLAG}: {key.strip()}: the value {value!r} is no valid YAML"
+            ) from None
+        except UserError as error:
+            raise UserError(f"{OVERRIDE_FLAG}: {key.strip()}: {error}") from None
+    return result
+
+
+def dump_config(config: base_config.Config) -> str:
+    """The whole config as YAML that `load_config` reads back to the same config."""
+    return yaml.safe_dump(config.as_dict(), sort_keys=False, default_flow_style=None)
+
+
+def flat_items(config: base_config.Config | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns `{"train.batch_size": 64, ...}`: one entry per key that holds no section."""
+    values = config.as_dict() if isinstance(config, base_config.Config) else config
+    flat = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flat_items(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _parse_yaml(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    # YAML's own constructors fail so on dates and numbers that are none, and on endless nesting.
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise yaml.YAMLError(str(error)) from error
+
+
+def _read_yaml(path: str | os.PathLike) -> dict[str, Any]:
+    found = paths.find_input(path)
+    try:
+        content = _parse_yaml(found.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise UserError(f"{path}: no valid YAML{where}: {problem}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (UnicodeDecodeError, IsADirectoryError):
+        raise UserError(f"{path}: expected a YAML file of text") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected sections such as 'model:', received {content!r:.60}")
+    return content
+
+
+def _apply(config: base_config.Config, values: Mapping[str, Any], source: str, prefix: str = ""):
+    annotations = typing.get_type_hints(type(config), include_extras=True)
+    names = [field.name for field in dataclasses.fields(config)]
+    for name, value in values.items():
+        key = prefix + name
+        if name not in names:
+            raise ConfigError(key, f"unknown key; allowed here: {', '.join(sorted(names))}", source)
+        section = _section_class(annotations[name])
+        if section is None:
+            try:
+                setattr(config, name, config_types.checked(value, annotations[name]))
+            except config_types.Mismatch as mismatch:
+                raise ConfigError(key, str(mismatch), source) from None
+        elif isinstance(value, Mapping):
+            if getattr(config, name) is None:
+                setattr(config, name, section())
+            _apply(getattr(config, name), value, source, key + ".")
+        elif value is None and section is not annotations[name]:
+            setattr(config, name, None)
+        else:
+            allowed = ", ".join(field.name for field in dataclasses.fields(section))
+            raise ConfigError(key, f"expected a section with {allowed}, received {value!r}", source)
+
+
+def _section_class(annotation: Any) -> type[base_config.Config] | None:
+    candidates = [annotation]
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        candidates = list(typing.get_args(annotation))
+    elif typing.get_origin(annotation) is Annotated:
+        return None
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, base_config.Config):
+            return candidate
+    return None
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return value
+
+
+def _split_outside_brackets(text: str) -> list[str]:
+    parts, current, depth, quote = [], "", 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "[{":
+            depth += 1
+        elif character in "]}":
+            depth -= 1
+        if character == "," and depth == 0 and not quote:
+            parts.append(current)
+            current = ""
+        else:
+            current += character
+    parts.append(current)
+    return [part for part in parts if part.strip()]

@@ -1,0 +1,1 @@
+"""Detection runs: config, task, evaluation, report, loading."""

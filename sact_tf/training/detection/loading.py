@@ -1,0 +1,88 @@
+"""Finding and loading the detector that a `--model` or `train.warm_start` means."""
+
+import os
+import pathlib
+import zipfile
+
+import keras
+import tensorflow as tf
+import yaml
+
+from sact_tf import paths
+from sact_tf.detection import FasterRCNN
+from sact_tf.errors import UserError
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.config.loading import load_config
+from sact_tf.training.detection import builders as detection_builders
+from sact_tf.training.detection import checks as detection_checks
+from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.run_directory.checkpoints import found_checkpoints, restore_weights
+from sact_tf.training.run_directory.keras_files import load_keras_file
+
+
+def load_detector(path: str | os.PathLike) -> FasterRCNN:
+    """Loads a detector with its weights.
+
+    Args:
+        path: a `.keras` file, or a run directory of `train.coco` (its `model.keras`, else its
+            newest checkpoint).
+
+    Raises:
+        UserError: there is nothing of the kind, or it is damaged; names the path.
+    """
+    found = paths.find_input(path)
+    if found.is_dir() and (found / "model.keras").exists():
+        found = found / "model.keras"
+    if found.is_file():
+        return _from_keras(found)
+    if not is_detection_run(found):
+        raise UserError(f"{path}: expected a .keras file or a run directory of train.coco")
+    checkpoints = found_checkpoints(found / "checkpoints")
+    if not checkpoints:
+        raise UserError(f"{path}: the run has neither a model.keras nor a checkpoint yet")
+    return _from_checkpoint(found, checkpoints[0])
+
+
+def load_detector_or_classifier(path: str | os.PathLike) -> keras.Model:
+    """Loads whatever a detector may start from: a detector, or what `load_classifier` takes."""
+    given = pathlib.Path(path).expanduser()
+    if is_detection_run(given) or given.suffix == ".keras" and _holds_detector(given):
+        return load_detector(path)
+    return load_classifier(path)
+
+
+def is_detection_run(directory: pathlib.Path) -> bool:
+    """Whether a directory is a run of `train.coco`."""
+    try:
+        config = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+        return "detector" in config["model"]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return False
+
+
+def _holds_detector(file: pathlib.Path) -> bool:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return b'"FasterRCNN"' in archive.read("config.json")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return False  # `load_classifier` says what is wrong.
+
+
+def _from_keras(path: pathlib.Path) -> FasterRCNN:
+    model = load_keras_file(path)
+    if not isinstance(model, FasterRCNN):
+        raise UserError(f"{path}: expected a FasterRCNN, found a {type(model).__name__}")
+    return model
+
+
+def _from_checkpoint(run: pathlib.Path, prefix: str) -> FasterRCNN:
+    config = load_config(
+        detection_configs.DetectionConfig, run / "config.yaml", resolve=detection_checks.resolve
+    )
+    model = detection_builders.build_model(config, detection_builders.build_data(config.data))
+    try:
+        restore_weights(prefix, model, config.train.weight_average)
+    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"checkpoint {prefix} cannot be loaded: {reason}") from None
+    return model

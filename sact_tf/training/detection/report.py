@@ -1,0 +1,191 @@
+"""`report.html` and the pictures of a detection run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sact_tf.files import atomic_write_text
+from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.detection.evaluator import SampleDetections
+from sact_tf.training.reports import report_parts
+from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.visualization import charts, curves, figures, html, ponder_maps
+from sact_tf.visualization.detections import DetectionSample, detections_figure
+
+_SIZES = {
+    "AP_small": "objects under 32² pixels",
+    "AP_medium": "objects from 32² to 96² pixels",
+    "AP_large": "objects over 96² pixels",
+}
+_LOSSES = {
+    "rpn_score": "proposals: object or not",
+    "rpn_box": "proposals: place",
+    "class": "boxes: class",
+    "box": "boxes: place",
+    "ponder_loss": "ponder loss (τ × cost)",
+    "weight_decay": "weight decay",
+}
+
+
+def write_report(
+    directory: RunDirectory,
+    *,
+    config: detection_configs.DetectionConfig,
+    metrics: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+    samples: Sequence[SampleDetections],
+    class_names: Sequence[str],
+    flops: np.ndarray,
+) -> None:
+    """Writes `report.html` and the pictures it shows.
+
+    Args:
+        directory: of the run.
+        config: resolved.
+        metrics: as in `metrics.json`.
+        history: records of `history.jsonl`.
+        samples: held-out images to show.
+        class_names: name of each class.
+        flops: of the extractor on every held-out image.
+    """
+    pictures = {"Detections": ("detections", *_detections(config, samples, class_names))}
+    if config.model.halting is not None:
+        usage, units = metrics["unit_usage"], metrics["num_units"]
+        pictures["Units per block"] = (
+            "unit_usage",
+            figures.render(lambda theme: charts.unit_usage_figure(usage, units, theme=theme)),
+            "Share of positions (of all held-out images, without padding) at which each residual "
+            "unit of the extractor was computed. The first unit of a block is computed everywhere.",
+        )
+        plain = metrics["plain_extractor_flops_mean"]
+        pictures["FLOPs per image"] = (
+            "flops",
+            figures.render(lambda theme: charts.flops_figure(flops, plain, theme)),
+            "FLOPs of the feature extractor (multiply-add = 2, convolutions only, halting branches "
+            "included) on each held-out image; dashed: the mean without halting.",
+        )
+    panels = _panels(history, config.model.halting is not None)
+    if panels:
+        pictures["Training"] = (
+            "curves",
+            figures.render(lambda theme: curves.curves_figure(panels, theme=theme)),
+            "Training curves. Lines of training are means over the steps of one log interval; "
+            "points are evaluations on all held-out images.",
+        )
+    sections: dict[str, list[str]] = {"Results": [_key_numbers(metrics)]}
+    for heading, (name, picture, caption) in pictures.items():
+        sections[heading] = [report_parts.picture(directory, name, picture, caption)]
+    sections["Settings"] = report_parts.settings(config, metrics)
+    atomic_write_text(
+        directory.report, html.page(_title(config), report_parts.lead(config, metrics), sections)
+    )
+
+
+def _title(config: detection_configs.DetectionConfig) -> str:
+    model, data = config.model, config.data
+    network = f"ResNet-{model.depth}" if model.depth else "ResNet"
+    halting = report_parts.HALTING_NAMES[model.halting]
+    source = {"digit_scenes": "digit scenes", "coco": "one's own COCO-format data"}
+    name = source.get(data.source) or data.tfds.name
+    return f"Faster R-CNN on {network} {halting}: {name}"
+
+
+def _key_numbers(metrics: dict[str, Any]) -> str:
+    scale, unit = charts.flops_unit(metrics["plain_extractor_flops_mean"])
+    cells = []
+    if "mAP" in metrics:
+        cells += [
+            ("mAP", f"{metrics['mAP']:.3f}", "mean over classes and IoU 0.50 … 0.95"),
+            ("AP50, AP75", f"{metrics['AP50']:.3f}, {metrics['AP75']:.3f}", "IoU of 0.50 and 0.75"),
+        ]
+    cells += [
+        (name.replace("_", " "), f"{metrics[name]:.3f}", text)
+        for name, text in _SIZES.items()
+        if name in metrics
+    ]
+    mean, spread = metrics["extractor_flops_mean"], metrics["extractor_flops_std"]
+    plain = metrics["plain_extractor_flops_mean"]
+    cells += [
+        (
+            "Extractor FLOPs per image",
+            f"{mean / scale:.2f} ± {spread / scale:.2f} {unit}",
+            "mean ± standard deviation over images",
+        ),
+        (
+            "Share of the plain extractor",
+            f"{metrics['flops_ratio']:.1%} ± {metrics['flops_ratio_std']:.1%}",
+            f"same network without halting: {plain / scale:.2f} {unit}",
+        ),
+    ]
+    if "resnet101_flops_ratio" in metrics:
+        share, deviation = metrics["resnet101_flops_ratio"], metrics["resnet101_flops_ratio_std"]
+        cells.append(("Share of plain ResNet-101", f"{share:.1%} ± {deviation:.1%}", "as table 1"))
+    if "ponder_localization_auc" in metrics:
+        cells.append(
+            (
+                "Ponder map finds objects",
+                f"AUC {metrics['ponder_localization_auc']:.3f}",
+                "pixels in boxes against pixels outside; 0.5 is chance",
+            )
+        )
+    return html.numbers(cells)
+
+
+def _detections(config, samples: Sequence[SampleDetections], class_names: Sequence[str]):
+    limits = ponder_maps.shared_limits(sample.ponder_map for sample in samples)
+    shown = [
+        DetectionSample(
+            image=sample.image,
+            boxes=sample.boxes,
+            captions=[
+                f"{class_names[label]} {score:.0%}"
+                for label, score in zip(sample.labels, sample.scores, strict=True)
+            ],
+            labels=sample.labels,
+            ponder_map=sample.ponder_map,
+            title=f"{sample.flops_ratio:.0%} of FLOPs",
+        )
+        for sample in samples
+    ]
+    caption = "Held-out images with the detections of a score of at least 50 %"
+    if config.model.halting is not None:
+        caption += (
+            ", each beside the ponder cost map of the feature extractor: ponder cost (units "
+            "computed + remainder) summed over its blocks, per position, on one colour scale; "
+            "above it the FLOPs as a share of the plain extractor's"
+        )
+    picture = figures.render(lambda theme: detections_figure(shown, limits, theme=theme))
+    return picture, f"{caption}."
+
+
+def _panels(history: Sequence[dict[str, Any]], halts: bool) -> list[curves.Panel]:
+    train = [record for record in history if record["kind"] == "train"]
+    held_out = [record for record in history if record["kind"] == "validation"]
+
+    def line(records, key: str, label: str) -> curves.Series:
+        having = [record for record in records if key in record]
+        return curves.Series(
+            label,
+            [record["step"] for record in having],
+            [record[key] for record in having],
+            marker=len(having) <= 30,
+        )
+
+    panels = []
+    if train:
+        names = list(_LOSSES.items())
+        panels += [
+            curves.Panel("Loss: detection", "loss", [line(train, *name) for name in names[:4]]),
+            curves.Panel("Loss: the rest", "loss", [line(train, *name) for name in names[4:]]),
+        ]
+    if any("mAP" in record for record in held_out):
+        scores = [line(held_out, key, key) for key in ("mAP", "AP50", "AP75")]
+        panels.append(curves.Panel("Average precision", "held out", scores, limits=(0, 1)))
+    if train and halts:
+        blocks = [key for key in train[-1] if key.startswith("ponder_cost/")]
+        costs = [line(train, key, key.partition("/")[2]) for key in blocks]
+        panels.append(curves.Panel("Ponder cost", "mean over positions", costs))
+    if train:
+        panels.append(curves.Panel("Learning rate", "", [line(train, "learning_rate", "rate")]))
+    return panels

@@ -1,0 +1,1 @@
+"""Ponder cost maps against human fixations, on CAT2000's layout."""

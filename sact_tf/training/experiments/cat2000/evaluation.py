@@ -1,0 +1,171 @@
+"""Parameter search on the first halves of the categories, scores on the second halves."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import threadpoolctl
+
+from sact_tf import saliency
+from sact_tf.errors import UserError
+from sact_tf.training.experiments.cat2000.cache import ArrayCache, digest
+from sact_tf.training.experiments.cat2000.ponder import PonderedImage
+from sact_tf.version import __version__
+
+METRICS = {
+    "auc_judd": saliency.auc_judd,
+    "nss": saliency.nss,
+    "cc": saliency.cc,
+    "sim": saliency.sim,
+    "kl": saliency.kl,
+}
+_ON_FIXATIONS = ("auc_judd", "nss")
+PREDICTORS = ("center_baseline", "ponder_map", "combination")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluator:
+    """Scores of single images, through a cache.
+
+    Attributes:
+        read_map: gives the ponder cost map of an image.
+        grid: parameters to search.
+        search_cache, score_cache: where results are kept.
+    """
+
+    read_map: Callable[[PonderedImage], np.ndarray]
+    grid: saliency.ParameterGrid
+    search_cache: ArrayCache
+    score_cache: ArrayCache
+
+    def search(self, pondered: PonderedImage) -> np.ndarray:
+        """AUC-Judd for every combination of the grid; see `saliency.search_scores`.
+
+        Raises:
+            UserError: the fixations cannot be used.
+        """
+        image = pondered.image
+        fixations = image.read_fixations()
+        key = digest(__version__, pondered.key, _points(fixations), self.grid)
+        scores = self.search_cache.load(image.name, key)
+        if scores is None:
+            scores = saliency.search_scores(self.read_map(pondered), fixations, self.grid)
+            self.search_cache.save(image.name, key, scores)
+        return scores
+
+    def score(self, pondered: PonderedImage, chosen: saliency.SearchResult) -> np.ndarray:
+        """All metrics of all predictors at the image's full resolution.
+
+        Returns:
+            float64 [predictors, metrics], in the order of `PREDICTORS` and `METRICS`.
+
+        Raises:
+            UserError: the fixations or the human map cannot be used.
+        """
+        image = pondered.image
+        fixations = image.read_fixations()
+        human_map = image.read_human_map()
+        parameters = (chosen.blur_size, chosen.center_weight, chosen.ponder_blur_size)
+        key = digest(
+            *(__version__, pondered.key, _points(fixations), human_map.tobytes()),
+            *(parameters, self.grid.center_width),
+        )
+        scores = self.score_cache.load(image.name, key)
+        if scores is None:
+            predictions = self._predict(pondered, fixations.shape, chosen)
+            scores = np.array(
+                [
+                    [
+                        metric(prediction, fixations if name in _ON_FIXATIONS else human_map)
+                        for name, metric in METRICS.items()
+                    ]
+                    for prediction in predictions
+                ]
+            )
+            self.score_cache.save(image.name, key, scores)
+        return scores
+
+    def combination(self, pondered: PonderedImage, chosen: saliency.SearchResult) -> np.ndarray:
+        """The post-processed ponder map of an image at its full resolution."""
+        return self._predict(pondered, pondered.image.read_size(), chosen)[-1]
+
+    def _predict(self, pondered, shape, chosen) -> tuple[np.ndarray, ...]:
+        height, width = shape
+        ponder_map = self.read_map(pondered)
+
+        def blurred(blur_size):
+            return saliency.scale_to_unit_range(
+                saliency.resize_and_blur(ponder_map, height, width, blur_size * width)
+            )
+
+        center = saliency.center_baseline(height, width, self.grid.center_width)
+        combination = saliency.combine_with_center(
+            blurred(chosen.blur_size), center, chosen.center_weight
+        )
+        return center, blurred(chosen.ponder_blur_size), combination
+
+
+def for_each(
+    function: Callable[[PonderedImage], np.ndarray],
+    images: Sequence[PonderedImage],
+    num_workers: int,
+) -> Iterator[tuple[PonderedImage, np.ndarray | UserError]]:
+    """Calls `function` on every image in threads, which NumPy's work lets run side by side.
+
+    Yields:
+        (image, result or the user's error), in the order of `images`.
+    """
+
+    def guarded(pondered):
+        try:
+            return function(pondered)
+        except UserError as error:
+            return error
+
+    # One BLAS thread for each of ours: threads of both kinds wait for each other most of the time.
+    with (
+        threadpoolctl.threadpool_limits(1, "blas"),
+        concurrent.futures.ThreadPoolExecutor(num_workers) as pool,
+    ):
+        try:
+            yield from zip(images, pool.map(guarded, images), strict=True)
+        finally:
+            # An interrupted run must not first finish what is queued.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def summarize(scored: Iterable[tuple[PonderedImage, np.ndarray]]) -> dict:
+    """Means over images, overall and by category.
+
+    Args:
+        scored: images with their scores, at least one.
+
+    Returns:
+        {"overall": {predictor: {metric: mean}}, "categories": {category: {"num_images": int,
+        predictor: {metric: mean}}}}.
+    """
+    by_category: dict[str, list[np.ndarray]] = {}
+    for pondered, scores in scored:
+        by_category.setdefault(pondered.image.category, []).append(scores)
+    everything = [scores for group in by_category.values() for scores in group]
+    return {
+        "overall": _means(everything),
+        "categories": {
+            name: {"num_images": len(group), **_means(group)} for name, group in by_category.items()
+        },
+    }
+
+
+def _means(scores: list[np.ndarray]) -> dict[str, dict[str, float]]:
+    mean = np.mean(scores, axis=0)
+    return {
+        predictor: dict(zip(METRICS, map(float, row), strict=True))
+        for predictor, row in zip(PREDICTORS, mean, strict=True)
+    }
+
+
+def _points(fixations: saliency.Fixations) -> bytes:
+    return repr(fixations.shape).encode() + fixations.rows.tobytes() + fixations.columns.tobytes()

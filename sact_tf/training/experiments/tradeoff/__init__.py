@@ -1,0 +1,1 @@
+"""FLOPs against accuracy: plain networks, ACT, SACT and matched baselines."""

@@ -1,0 +1,206 @@
+"""The config of a FLOPs-against-accuracy experiment, and the runs that it means."""
+
+import dataclasses
+
+from official.modeling.hyperparams import base_config
+
+from sact_tf.training.classification import checks as config_checks
+from sact_tf.training.classification import config as configs
+from sact_tf.training.config.field_types import PositiveFloat, PositiveInt
+from sact_tf.training.config.loading import ConfigError, unlocked_copy
+
+
+@dataclasses.dataclass
+class StageConfig(base_config.Config):
+    """What a stage trains with, where it is not as `base.train` says.
+
+    Attributes:
+        steps: of training; as the plain network's if null.
+        learning_rate: schedule; as the plain network's if null.
+    """
+
+    steps: PositiveInt | None = None
+    learning_rate: configs.LearningRateConfig | None = None
+
+
+@dataclasses.dataclass
+class MethodConfig(base_config.Config):
+    """What is run of ACT, or of SACT. Every network starts from the plain one.
+
+    Attributes:
+        ponder_weights: one network for each tau.
+        matched_baselines: of these taus also the plain network with as many units per block.
+        flops_budgets: one network for each budget, tau adapted (`train.flops_budget`).
+        calibrated: the network of the lowest tau is calibrated to each of these shares of the plain
+            network's FLOPs, without training (`sact_tf.budget.calibrate`).
+    """
+
+    ponder_weights: list[PositiveFloat] = dataclasses.field(default_factory=list)
+    matched_baselines: list[PositiveFloat] = dataclasses.field(default_factory=list)
+    flops_budgets: list[PositiveFloat] = dataclasses.field(default_factory=list)
+    calibrated: list[PositiveFloat] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class TradeoffConfig(base_config.Config):
+    """An experiment like figure 7 of the paper.
+
+    Attributes:
+        base: the plain network: model, data, training.
+        adaptive: how ACT and SACT are trained from it.
+        matched: how the matched baselines are trained.
+        act, sact: what is run.
+        other_depths: standard depths of further plain networks (`base.model.network: imagenet`).
+        image_sizes: sides in pixels at which everything is evaluated.
+        seeds: number of times that everything is run, with seeds from `base.train.seed` on.
+        calibration_images: training images that calibration looks at.
+    """
+
+    base: configs.ClassificationConfig = dataclasses.field(
+        default_factory=configs.ClassificationConfig
+    )
+    adaptive: StageConfig = dataclasses.field(default_factory=StageConfig)
+    matched: StageConfig = dataclasses.field(default_factory=StageConfig)
+    act: MethodConfig = dataclasses.field(default_factory=MethodConfig)
+    sact: MethodConfig = dataclasses.field(default_factory=MethodConfig)
+    other_depths: list[PositiveInt] = dataclasses.field(default_factory=list)
+    image_sizes: list[PositiveInt] = dataclasses.field(default_factory=lambda: [224])
+    seeds: PositiveInt = 1
+    calibration_images: PositiveInt = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedRun:
+    """A network to train, or to make from a trained one.
+
+    Attributes:
+        method: `plain`, `act`, `sact`, `act_matched`, `sact_matched`, `act_budget`, `sact_budget`,
+            `act_calibrated` or `sact_calibrated`.
+        seed: of the run.
+        value: tau, budget or depth; None for the plain network itself.
+        source: name of the run that it starts from or matches; None for the plain networks.
+    """
+
+    method: str
+    seed: int
+    value: float | None = None
+    source: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Directory of the run, relative to that of all runs."""
+        label = self.method if self.value is None else f"{self.method}_{self.value:g}"
+        return f"seed{self.seed}/{label}"
+
+    @property
+    def halting(self) -> str | None:
+        """Whether and how the network halts."""
+        return None if "matched" in self.method else _halting_of(self.method)
+
+
+def _halting_of(method: str) -> str | None:
+    kind = method.partition("_")[0]
+    return None if kind == "plain" else kind
+
+
+def resolve(config: TradeoffConfig) -> None:
+    """Fills in what depends on other keys, in place.
+
+    Raises:
+        ConfigError: a combination is impossible.
+    """
+    try:
+        config_checks.resolve(config.base)
+    except ConfigError as error:
+        raise ConfigError(f"base.{error.key}", error.message) from None
+    for key in ("halting", "flops_budget", "warm_start"):
+        section = config.base.model if key == "halting" else config.base.train
+        if getattr(section, key) is not None:
+            name = f"base.{'model' if key == 'halting' else 'train'}.{key}"
+            raise ConfigError(
+                name,
+                f"the base is the plain network; expected null, received {getattr(section, key)}",
+            )
+    for kind in ("act", "sact"):
+        method = getattr(config, kind)
+        for key in ("matched_baselines", "calibrated"):
+            if key == "calibrated" and method.calibrated and not method.ponder_weights:
+                raise ConfigError(f"{kind}.calibrated", "needs a network in ponder_weights")
+        unknown = set(method.matched_baselines) - set(method.ponder_weights)
+        if unknown:
+            raise ConfigError(
+                f"{kind}.matched_baselines",
+                f"expected some of ponder_weights {method.ponder_weights}, received "
+                f"{method.matched_baselines}",
+            )
+    if config.other_depths and config.base.model.network != "imagenet":
+        raise ConfigError("other_depths", "only network: imagenet has standard depths")
+    for run in planned_runs(config):
+        if run.method in ("act", "sact", "act_budget", "sact_budget"):
+            try:
+                run_config(config, run, "unknown")
+            except ConfigError as error:
+                raise ConfigError(f"{run.method} ({error.key})", error.message) from None
+
+
+def planned_runs(config: TradeoffConfig) -> list[PlannedRun]:
+    """All runs of the experiment, every one after those it needs."""
+    runs = []
+    first = config.base.train.seed
+    for seed in range(first, first + config.seeds):
+        plain = PlannedRun("plain", seed)
+        runs.append(plain)
+        runs += [PlannedRun("plain", seed, depth) for depth in config.other_depths]
+        for kind in ("act", "sact"):
+            method = getattr(config, kind)
+            by_tau = {tau: PlannedRun(kind, seed, tau, plain.name) for tau in method.ponder_weights}
+            runs += by_tau.values()
+            runs += [
+                PlannedRun(f"{kind}_matched", seed, tau, by_tau[tau].name)
+                for tau in method.matched_baselines
+            ]
+            runs += [
+                PlannedRun(f"{kind}_budget", seed, budget, plain.name)
+                for budget in method.flops_budgets
+            ]
+            runs += [
+                PlannedRun(f"{kind}_calibrated", seed, share, by_tau[min(by_tau)].name)
+                for share in method.calibrated
+            ]
+    return runs
+
+
+def run_config(
+    config: TradeoffConfig, run: PlannedRun, source_dir: str
+) -> configs.ClassificationConfig:
+    """The config of a plain, ACT or SACT run.
+
+    Args:
+        config: resolved.
+        run: not a matched baseline (see `matched_config`), not a calibrated network.
+        source_dir: directory of the run it starts from.
+    """
+    result = unlocked_copy(config.base)
+    result.train.seed = run.seed
+    if run.method == "plain":
+        if run.value is not None:
+            result.model.depth, result.model.units = int(run.value), None
+    else:
+        result.model.halting = run.halting
+        result.train.warm_start = source_dir
+        if run.method.endswith("_budget"):
+            result.train.flops_budget = run.value
+        else:
+            result.model.ponder_weight = run.value
+        apply_stage(config.adaptive, result.train)
+    config_checks.resolve(result)
+    result.lock()
+    return result
+
+
+def apply_stage(stage: StageConfig, train: configs.TrainConfig) -> None:
+    """Puts what a stage says into the section `train` of a run, in place."""
+    if stage.steps is not None:
+        train.steps = stage.steps
+    if stage.learning_rate is not None:
+        train.learning_rate = unlocked_copy(stage.learning_rate)

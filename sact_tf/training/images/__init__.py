@@ -1,0 +1,1 @@
+"""Models on people's own images."""

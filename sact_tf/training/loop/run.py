@@ -1,0 +1,313 @@
+"""A training run: checkpoints and evaluations on the way, and what is written."""
+
+import contextlib
+import platform
+from typing import Any
+
+import keras
+import numpy as np
+import orbit
+import tensorflow as tf
+
+from sact_tf.errors import UserError
+from sact_tf.files import atomic_path, atomic_write_json
+from sact_tf.training.config.runtime_checks import check_shares
+from sact_tf.training.loop.input_distribution import distributed_batches
+from sact_tf.training.loop.learning_rate import LearningRate
+from sact_tf.training.loop.optimizer import build_optimizer
+from sact_tf.training.loop.preemption import Preemption
+from sact_tf.training.loop.progress import Progress, orbit_silenced
+from sact_tf.training.loop.strategies import build_strategy, num_workers, worker_index
+from sact_tf.training.loop.task import TrainingTask
+from sact_tf.training.loop.throughput import RATES, Throughput
+from sact_tf.training.loop.trainer import Trainer, TrainingState
+from sact_tf.training.loop.weight_average import WeightAverage
+from sact_tf.training.reports.unit_usage import dead_units, usage_remarks
+from sact_tf.training.run_directory.checkpoints import TrainingCheckpoints, tracked_variables
+from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.run_directory.history import History
+from sact_tf.training.run_directory.lock import lock_run
+from sact_tf.version import __version__
+
+# Share of the time beyond which the input is worth a warning.
+_MUCH_WAITING = 0.2
+
+
+class TrainingRun(TrainingTask):
+    """Model, data and bookkeeping of one `--model_dir`, restored to its newest checkpoint.
+
+    A subclass implements `TrainingTask`.
+
+    Args:
+        config: resolved; has the sections `model`, `train`, `evaluation` and `runtime`.
+        directory: where everything is written.
+        trains: False for an evaluation, which needs a checkpoint.
+    """
+
+    def __init__(self, config, directory: RunDirectory, trains: bool):
+        self.strategy = build_strategy(config.runtime)
+        self.is_chief = worker_index(self.strategy) == 0
+        if trains and directory.path.exists():
+            self._lock(directory)
+        changes = directory.adopt(config, read_only=True)
+        if config.runtime.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        self.config = config
+        self.directory = directory
+        self.preemption = Preemption(always_deferred=num_workers(self.strategy) > 1)
+        self._intervals, self._has_warned = 0, False
+        self.data = self.build_data()
+        self._check_sizes(trains)
+        with self.strategy.scope():
+            self.model = self.build_model()
+            self.state = self._build_state()
+        self.progress = Progress(config.train.steps, self.shown, speaks=self.is_chief)
+        self.checkpoints = TrainingCheckpoints(
+            directory.checkpoints,
+            step=self.state.step,
+            keep=config.train.keep_checkpoints,
+            writes=self.is_chief,
+            say=self.progress.say,
+            model=tracked_variables(self.model),
+            optimizer=tracked_variables(self.state.optimizer),
+            controller=self.state.controller,
+            average=self.state.average and self.state.average.averages,
+            throughput=self.state.throughput,
+        )
+        restored = self.checkpoints.restore()
+        if restored:
+            self.progress.say(f"restored {restored}")
+        elif not trains:
+            raise UserError(f"--model_dir={directory.path}: nothing to evaluate, no checkpoint")
+        elif config.train.warm_start:
+            self._warm_start(config.train.warm_start)
+        if trains:
+            self._lock(directory)
+            directory.adopt(config, read_only=not self.is_chief)
+            for change in changes:
+                self.progress.say(f"going on with a changed config: {change}")
+        self._history = History(
+            directory.history, self.step if trains else None, writes=self.is_chief
+        )
+        with self.strategy.scope():
+            self.evaluator = self.build_evaluator()
+            trainer = self._build_trainer() if trains else None
+        events = directory.events if self.is_chief else None
+        self._controller = orbit.Controller(
+            global_step=self.state.step,
+            trainer=trainer,
+            evaluator=self.evaluator,
+            strategy=self.strategy,
+            train_actions=[self._after_interval],
+            steps_per_loop=lambda step: _next_multiple(step, config.train.log_every) - step,
+            summary_dir=events and str(events / "train"),
+            eval_summary_dir=events and str(events / "validation"),
+        )
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return int(self.state.step.numpy())
+
+    def batches(self):
+        """The training batches from the current step on, as `Trainer` takes them."""
+        config = self.config.train
+        parts = config.gradient_accumulation
+        return distributed_batches(
+            self.strategy,
+            lambda size, *place: self.data.train(size, config.seed, *place),
+            config.batch_size // parts,
+            self.step * parts,
+        )
+
+    def train(self, evaluates: bool) -> None:
+        """Trains to the last step; checkpoints on the way.
+
+        Args:
+            evaluates: evaluate every `evaluation.every` steps (not at the end).
+
+        Raises:
+            TrainingDiverged: see `Trainer`; the newest checkpoint is the last good one.
+            Preempted: see `Trainer`; nothing has been saved of it yet.
+        """
+        last, every = self.config.train.steps, self.config.evaluation.every if evaluates else None
+        self.progress.begin(self.step)
+        if self.step >= last:
+            self.progress.say(f"all {last} steps are done")
+        self._evaluate_if_due(every)
+        while self.step < last:
+            stop = min(last, _next_multiple(self.step, self.config.train.checkpoint_every))
+            stop = min(stop, _next_multiple(self.step, every)) if every else stop
+            with orbit_silenced():
+                self._controller.train(stop)
+            if stop % self.config.train.checkpoint_every == 0 or stop == last:
+                self.checkpoints.save()
+            self._evaluate_if_due(every)
+        self.progress.close()
+        self._save_model()
+        if not evaluates and self.is_chief:
+            atomic_write_json(
+                self.directory.metrics, {**self._common_metrics(), **self.own_metrics(False)}
+            )
+
+    def stop(self) -> str | None:
+        """Saves what there is before the process ends.
+
+        Returns:
+            Prefix of the newest checkpoint, or None.
+        """
+        latest = self.checkpoints.latest
+        if self.step and (latest is None or not latest.endswith(f"-{self.step}")):
+            self.checkpoints.save()
+        return self.checkpoints.latest
+
+    def evaluate(self) -> dict[str, Any]:
+        """Evaluates the current weights; writes metrics and report.
+
+        Returns:
+            The content of `metrics.json`.
+        """
+        self.progress.say(f"evaluating on {self.data.num_examples('validation')} held-out images")
+        values = _nested(self._evaluate())
+        metrics = {**values, **self._common_metrics(), **self._usage(), **self.own_metrics(True)}
+        if self.is_chief:
+            atomic_write_json(self.directory.metrics, metrics)
+            self.write_report(metrics)
+        return metrics
+
+    def _common_metrics(self) -> dict[str, Any]:
+        """What `metrics.json` says of every run."""
+        weights = self.model.trainable_variables
+        return {
+            "halting": self.config.model.halting,
+            "ponder_weight": self._ponder_weight(),
+            "corrupt_images_skipped": len(getattr(self.data, "corrupt_images", ())),
+            "steps": self.step,
+            **self.state.throughput.totals(),
+            "replicas": self.strategy.num_replicas_in_sync,
+            "parameters": sum(int(np.prod(weight.shape)) for weight in weights),
+            "seed": self.config.train.seed,
+            "versions": {
+                "sact_tf": __version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "python": platform.python_version(),
+            },
+        }
+
+    def _usage(self) -> dict[str, Any]:
+        usage = self.evaluator.unit_usage
+        if self.config.model.halting is None:
+            return {"unit_usage": usage}
+        return {"unit_usage": usage, "dead_units": dead_units(usage)}
+
+    def _ponder_weight(self) -> float | None:
+        if self.state.controller is not None:
+            return float(self.state.controller.ponder_weight)
+        return self.config.model.ponder_weight
+
+    def _check_sizes(self, trains: bool) -> None:
+        examples, batch_size = self.data.num_examples("train"), self.config.train.batch_size
+        if trains and batch_size > examples:
+            raise UserError(
+                f"train.batch_size: expected at most the number of training images ({examples}), "
+                f"received {batch_size}"
+            )
+        if self.data.num_examples("validation") < 1:
+            raise UserError("data: the validation split has no images")
+        replicas = self.strategy.num_replicas_in_sync
+        check_shares(batch_size, replicas * self.config.train.gradient_accumulation)
+
+    def _build_state(self) -> TrainingState:
+        config = self.config.train
+        learning_rate = LearningRate(config.learning_rate, config.steps)
+        average = config.weight_average
+        return TrainingState(
+            model=self.model,
+            optimizer=build_optimizer(config, learning_rate, self.model),
+            learning_rate=learning_rate,
+            step=orbit.utils.create_global_step(),
+            controller=self.build_controller(),
+            average=average and WeightAverage(self.model, **average.as_dict()),
+            throughput=Throughput(config.batch_size),
+        )
+
+    def _build_trainer(self) -> Trainer:
+        config = self.config.train
+        return self.build_trainer(
+            state=self.state,
+            batches=self.batches(),
+            accumulation=config.gradient_accumulation,
+            clip_norm=config.gradient_clip_norm,
+            preemption=self.preemption,
+        )
+
+    def _lock(self, directory: RunDirectory) -> None:
+        lock_run(directory.lock, worker_index(self.strategy))
+
+    def _warm_start(self, path: str) -> None:
+        uncovered = self.warm_start(path)
+        if self.state.average is not None:
+            self.state.average.restart()
+        self.progress.say(f"warm start from {path}; not covered, hence new:")
+        for line in uncovered or ["nothing"]:
+            self.progress.say(f"  {line}")
+
+    def _after_interval(self, values) -> None:
+        self._history.append(
+            "train", self.step, {k: v for k, v in values.items() if k not in RATES}
+        )
+        self.progress.update(self.step, values)
+        waits = values["input_wait_share"]
+        # In the first interval the input pipeline is still filling.
+        if waits > _MUCH_WAITING and self._intervals and not self._has_warned:
+            self._has_warned = True
+            self.progress.say(
+                f"warning: training waits for data {waits:.0%} of its time; "
+                "benchmarks/input_pipeline.py measures the input alone"
+            )
+        self._intervals += 1
+
+    def _evaluate_if_due(self, every: int | None) -> None:
+        due = every and self.step and self.step % every == 0 and self.step < self.config.train.steps
+        if due and not self._history.has("validation", self.step):
+            values = self._evaluate()
+            self.progress.say(f"step {self.step}: {self.evaluation_line(values)}")
+
+    def _evaluate(self) -> dict[str, float]:
+        with self._averaged(), orbit_silenced():
+            values = self._controller.evaluate()
+        # The controller hands scalars back as arrays of NumPy.
+        values = {name: np.asarray(value).item() for name, value in values.items()}
+        if not self._history.has("validation", self.step):
+            self._history.append("validation", self.step, values)
+        if self.config.model.halting is not None:
+            for line in usage_remarks(self.evaluator.unit_usage):
+                self.progress.say(line)
+        return values
+
+    def _save_model(self) -> None:
+        if self.is_chief:
+            with self._averaged(), atomic_path(self.directory.model) as temporary:
+                self.model.save(temporary)
+
+    def _averaged(self):
+        """Context in which the model has the weights that are evaluated and saved."""
+        average = self.state.average
+        return contextlib.nullcontext() if average is None else average.applied()
+
+
+def _next_multiple(step: int, interval: int) -> int:
+    return (step // interval + 1) * interval
+
+
+def _nested(values: dict[str, float]) -> dict:
+    """`{"num_units/block1": 2.1}` -> `{"num_units": {"block1": 2.1}}`."""
+    result: dict = {}
+    for name, value in values.items():
+        group, slash, key = name.partition("/")
+        if slash:
+            result.setdefault(group, {})[key] = value
+        else:
+            result[group] = value
+    return result

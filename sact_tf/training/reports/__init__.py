@@ -1,0 +1,1 @@
+"""What reports and tables of all runs share."""

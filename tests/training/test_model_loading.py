@@ -1,0 +1,69 @@
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import sact_tf
+from sact_tf.errors import UserError
+from sact_tf.training.classification.loading import load_classifier
+
+
+def _weights(model):
+    return [weight.numpy() for weight in model.weights]
+
+
+def test_run_keras_file_and_checkpoint_are_the_same_model(finished_run, tmp_path):
+    unfinished = shutil.copytree(finished_run, tmp_path / "run")
+    (unfinished / "model.keras").unlink()
+    expected = _weights(keras.models.load_model(finished_run / "model.keras"))
+    for path in (
+        finished_run,
+        finished_run / "model.keras",
+        finished_run / "checkpoints" / "ckpt-12",
+        unfinished,
+    ):
+        for ours, theirs in zip(_weights(load_classifier(path)), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_checkpoint_of_the_authors_program_loads(golden):
+    model = load_classifier(golden / "tf1_checkpoint_imagenet_sact")
+    assert model.backbone.get_config()["halting"] == "sact"
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-400])
+    return path
+
+
+def _data_file(run):
+    return next(run.glob("checkpoints/ckpt-12.data*"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "message"),
+    [
+        (lambda run: _cut(run / "model.keras"), "model.keras", "expected a .keras file"),
+        (lambda run: _cut(_data_file(run)), "checkpoints/ckpt-12", "cannot be loaded"),
+        (lambda run: (run / "a.txt").write_text("x"), "a.txt", "expected a .keras file"),
+        (lambda run: None, "nothing", "no such file"),
+        (lambda run: (run / "empty").mkdir(), "empty", "empty"),
+    ],
+)
+def test_what_is_no_model_is_named(finished_run, tmp_path, damage, name, message):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    damage(run)
+    with pytest.raises(UserError) as raised:
+        load_classifier(run / name)
+    assert name in str(raised.value) and message in str(raised.value)
+
+
+def test_another_kind_of_model_is_refused(tmp_path):
+    keras.Sequential([keras.Input([2]), keras.layers.Dense(1)]).save(tmp_path / "m.keras")
+    with pytest.raises(UserError, match="expected an ImageClassifier, found a Sequential"):
+        load_classifier(tmp_path / "m.keras")
+    backbone = sact_tf.models.ResNetBackbone.cifar(1, base_channels=4)
+    backbone.save(tmp_path / "b.keras")
+    with pytest.raises(UserError, match="found a ResNetBackbone"):
+        load_classifier(tmp_path / "b.keras")

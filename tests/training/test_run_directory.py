@@ -1,0 +1,97 @@
+import pytest
+
+from sact_tf.errors import UserError
+from sact_tf.training.classification import checks as config_checks
+from sact_tf.training.classification import config as configs
+from sact_tf.training.config.loading import load_config
+from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.run_directory.history import History, read_history
+from tests.training import running
+
+
+@pytest.fixture
+def load(tmp_path):
+    path = running.write_config(tmp_path)
+
+    def load(*overrides):
+        return load_config(configs.ClassificationConfig, path, overrides, config_checks.resolve)
+
+    return load
+
+
+def test_resolved_config_is_saved_and_accepted_again(load, tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    assert directory.adopt(load()) == []
+    assert "halting_bias: -3.0" in directory.config.read_text()
+    assert directory.adopt(load()) == []
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "model.ponder_weight=0.02", "model.halting=act", "model.base_channels=8",
+        "data.cluttered_digits.num_distractors=3", "train.seed=1", "train.batch_size=4",
+        "train.weight_decay=0.5", "train.label_smoothing=0.1",
+    ],
+)  # fmt: skip
+def test_a_directory_of_another_run_is_refused_with_what_differs(load, tmp_path, override):
+    directory = RunDirectory(tmp_path / "run")
+    directory.adopt(load())
+    before = directory.config.read_text()
+    with pytest.raises(UserError) as raised:
+        directory.adopt(load(override, "train.steps=99"))
+    key, value = override.split("=")
+    assert f"{key}: " in str(raised.value) and f"-> {value}" in str(raised.value)
+    assert "train.steps" not in str(raised.value)
+    assert directory.config.read_text() == before
+
+
+def test_a_longer_run_is_accepted_and_said(load, tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    directory.adopt(load())
+    changes = directory.adopt(load("train.steps=99,train.log_every=3,evaluation.every=null"))
+    assert changes == ["evaluation.every: 6 -> None", "train.log_every: 2 -> 3",
+                       "train.steps: 12 -> 99"]  # fmt: skip
+    assert "steps: 99" in directory.config.read_text()
+
+
+def test_read_only_writes_nothing(load, tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    directory.adopt(load(), read_only=True)
+    assert not directory.path.exists()
+
+
+def test_config_of_the_run_stands_in_for_one_that_is_not_given(load, tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    arguments = (configs.ClassificationConfig, None, ["train.steps=5"], config_checks.resolve)
+    with pytest.raises(UserError, match="--config is needed.*run"):
+        directory.read_config(*arguments)
+    directory.adopt(load("model.base_channels=12"))
+    config = directory.read_config(*arguments)
+    assert config.model.base_channels == 12 and config.train.steps == 5
+
+
+def test_a_file_is_no_model_dir(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UserError, match="is a file"):
+        RunDirectory(tmp_path / "run")
+
+
+def test_history_goes_on_without_doubles(tmp_path):
+    path = tmp_path / "history.jsonl"
+    history = History(path, 0)
+    for step in (2, 4, 6):
+        history.append("train", step, {"loss": step / 10})
+    history.append("validation", 4, {"accuracy": 0.5})
+    with path.open("a") as file:
+        file.write('{"kind": "train", "st')  # cut off in the middle of a line
+
+    history = History(path, 4)
+    assert history.has("validation", 4) and not history.has("train", 6)
+    history.append("train", 6, {"loss": 0.6})
+    assert read_history(path) == [
+        {"kind": "train", "step": 2, "loss": 0.2},
+        {"kind": "train", "step": 4, "loss": 0.4},
+        {"kind": "validation", "step": 4, "accuracy": 0.5},
+        {"kind": "train", "step": 6, "loss": 0.6},
+    ]
