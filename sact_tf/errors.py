@@ -1,4 +1,4 @@
-"""The one exception that programs show to people as a single line."""
+"""The one exception whose message is all that a person needs."""
 
 import re
 
@@ -9,7 +9,7 @@ _ESCAPE = re.compile(r"\\([0-7]{3}|.)", re.DOTALL)
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t"}
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """A mistake of the user: a wrong path, a damaged file, an impossible setting.
 
     The message says what is wrong, where, and what would be right. Programs print it without a

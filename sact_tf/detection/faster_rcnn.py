@@ -260,7 +260,7 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
             source: `ImageClassifier`, `ResNetBackbone` or `FasterRCNN`.
 
         Returns:
-            List of str, one for each layer of this model that kept its own weights, and why.
+            Dict of the places that kept their own weights, as `block1/unit_2`, with the reason.
         """
         return warm_start_detector(self, source)
 

@@ -7,7 +7,7 @@ from sact_tf.layers.classifier_head import ClassifierHead
 from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.frozen import freeze, frozen_paths
 from sact_tf.models.walk import weight_decay_loss
-from sact_tf.models.warm_start import copy_layer
+from sact_tf.models.warm_start import copy_layers
 
 LOSS_PARTS = ("cross_entropy", "ponder_loss", "weight_decay")
 
@@ -114,25 +114,24 @@ class ImageClassifier(AdaptiveModel, keras.Model):
         with tf.init_scope():
             return self.backbone.plain_flops(height, width) + int(self.head.flops())
 
-    def warm_start(self, source):
-        """Copies the weights of another classifier, all but the halting branches.
+    def warm_start(self, source: AdaptiveModel) -> dict[str, str]:
+        """Copies the weights of another classifier, all but the halting scores.
 
         The head is copied where the number of classes agrees; see `ResNetBackbone.warm_start`.
 
         Args:
-            source: an `ImageClassifier` or a `ResNetBackbone`.
+            source: an `ImageClassifier`, or another `AdaptiveModel` for the backbone alone.
 
         Returns:
-            List of str, one for each layer of this model that kept its own weights, and why.
+            Dict of the places that kept their own weights, as `block1/unit_2`, with the reason.
         """
         uncovered = self.backbone.warm_start(source)
         if not isinstance(source, ImageClassifier):
-            return [*uncovered, "head: the source has none"]
-        head = source.head
-        if head.num_classes != self.num_classes:
-            return [*uncovered, f"head: {head.num_classes} classes there, {self.num_classes} here"]
-        copy_layer(self.head, head, "head", uncovered)
-        return uncovered
+            return uncovered | {"head": "the source has none"}
+        if source.num_classes != self.num_classes:
+            reason = f"{source.num_classes} classes there, {self.num_classes} here"
+            return uncovered | {"head": reason}
+        return uncovered | copy_layers({"head": self.head}, {"head": source.head})
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         total = super().compute_loss(

@@ -268,26 +268,30 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
                     total += int(unit.flops(outer if unit.outer_stride == 1 else inner, inner))
         return total
 
-    def warm_start(self, source):
-        """Copies all weights but those of the halting branches from another network.
+    def warm_start(self, source: AdaptiveModel, halting: bool = False) -> dict[str, str]:
+        """Copies all weights but those of the halting scores from another network.
 
         Units are matched by block and number, so a shallower network takes the first units of a
         deeper one, and the other way round.
 
         Args:
             source: a `ResNetBackbone`, or another `AdaptiveModel`, whose backbone is taken.
+            halting: whether the halting scores are copied, too, from a source with the same kind
+                of halting.
 
         Returns:
-            List of str, one for each layer of this network that kept its own weights, and why.
+            Dict of the places that kept their own weights, as `block1/unit_2`, with the reason.
+
+        Raises:
+            ValueError: the source is no such model.
         """
         if not isinstance(source, AdaptiveModel):
             raise ValueError(
                 "Expected source to be a ResNetBackbone or a model with one as its backbone, "
                 f"received {type(source).__name__}"
             )
-        return warm_start_backbone(
-            self, source if isinstance(source, ResNetBackbone) else source.backbone
-        )
+        backbone = source if isinstance(source, ResNetBackbone) else source.backbone
+        return warm_start_backbone(self, backbone, halting)
 
     def get_config(self):
         block = self.blocks[0]

@@ -38,5 +38,6 @@ def test_a_model_that_does_not_say_its_input_is_refused():
     saying = ImageClassifier(backbone, 2, preprocessing={"name": "scale"})
     assert saying.required_preprocessing() == {"name": "scale"}
     for model in (backbone, ImageClassifier(backbone, 2)):
-        with pytest.raises(UserError, match=rf"is None; give {type(model).__name__}\("):
+        with pytest.raises(ValueError, match=rf"is None; give {type(model).__name__}\(") as caught:
             model.required_preprocessing()
+        assert isinstance(caught.value, UserError)

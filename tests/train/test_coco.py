@@ -115,7 +115,7 @@ def test_a_detector_starts_from_another_one_halting_included(finished):
     data = detection_builders.build_data(config.data)
     model = detection_builders.build_model(config, data)
     source = load_detector(finished)
-    assert model.warm_start(source) == []
+    assert model.warm_start(source) == {}
     for ours, theirs in zip(model.extractor[0].weights, source.extractor[0].weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -166,6 +166,8 @@ def flat_items(config: base_config.Config | Mapping[str, Any], prefix: str = "")
 def _parse_yaml(text: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
+    except UserError:
+        raise
     # YAML's own constructors fail so on dates and numbers that are none, and on endless nesting.
     except (ValueError, AttributeError, RecursionError) as error:
         raise yaml.YAMLError(str(error)) from error

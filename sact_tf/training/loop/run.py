@@ -250,8 +250,10 @@ class TrainingRun(TrainingTask):
         if self.state.average is not None:
             self.state.average.restart()
         self.progress.say(f"warm start from {path}; not covered, hence new:")
-        for line in uncovered or ["nothing"]:
-            self.progress.say(f"  {line}")
+        for place, reason in uncovered.items():
+            self.progress.say(f"  {place}: {reason}")
+        if not uncovered:
+            self.progress.say("  nothing")
 
     def _after_interval(self, values) -> None:
         self._history.append(

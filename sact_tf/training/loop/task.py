@@ -53,8 +53,8 @@ class TrainingTask(abc.ABC):
         """Returns the trainer; `kwargs` are all arguments of `Trainer`."""
 
     @abc.abstractmethod
-    def warm_start(self, path: str) -> Sequence[str]:
-        """Takes over weights from elsewhere; returns a line for everything not covered."""
+    def warm_start(self, path: str) -> dict[str, str]:
+        """Takes over weights from elsewhere; returns {place: reason} of what is not covered."""
 
     @abc.abstractmethod
     def evaluation_line(self, values: dict[str, float]) -> str:

@@ -87,8 +87,9 @@ class Experiment:
                 data.train(_CALIBRATION_BATCH, self._config.base.train.seed), batches
             )
         ]
+        model = load_classifier(source)
         try:
-            model = budget.calibrate(load_classifier(source), images, run.value)
+            model = budget.calibrate(model, images, run.value)
         except ValueError as error:
             raise UserError(f"{run.name}: {error}") from None
         with atomic_path(directory / "model.keras") as temporary:
