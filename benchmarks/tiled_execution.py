@@ -29,7 +29,7 @@ from sact_tf.command_line import run
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
-from sact_tf.serving.folding import folded_copy
+from sact_tf.serving.export.folding import folded_copy
 
 ADAPTIVE = ("masked", "tiled", "auto")
 EXECUTIONS = (

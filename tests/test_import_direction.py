@@ -103,6 +103,19 @@ def test_no_circles_on_floor_three(project):
     assert _circle(project) is None
 
 
+def test_export_and_server_do_not_import_each_other(project):
+    wings = {"sact_tf.serving.export": "server", "sact_tf.serving.server": "export"}
+    seen = [
+        f"{module}:{found.line} imports {found.target}"
+        for module, all_found in project.items()
+        for wing, other in wings.items()
+        for found in all_found
+        if f"{module}.".startswith(f"{wing}.")
+        and f"{found.target}.".startswith(f"sact_tf.serving.{other}.")
+    ]
+    assert seen == [] and set(wings) <= set(project)
+
+
 def test_import_sact_tf_is_light(project):
     assert _heavy_imports(project) == []
 

@@ -22,11 +22,11 @@ from sact_tf.checkpoints import load_checkpoint
 from sact_tf.data.images import decode_image as decode_with_pillow
 from sact_tf.detection.data.coco_annotations import read_annotations
 from sact_tf.errors import UserError
-from sact_tf.serving import tensor_json
-from sact_tf.serving.errors import RequestError
-from sact_tf.serving.image_decoding import decode_image
-from sact_tf.serving.image_limits import image_size
-from sact_tf.serving.servable import Servable
+from sact_tf.serving.export.image_decoding import decode_image
+from sact_tf.serving.server import tensor_json
+from sact_tf.serving.server.errors import RequestError
+from sact_tf.serving.server.image_limits import image_size
+from sact_tf.serving.server.servable import Servable
 from sact_tf.training.classification import checks as config_checks
 from sact_tf.training.classification import config as configs
 from sact_tf.training.classification.loading import load_classifier

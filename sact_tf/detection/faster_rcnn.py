@@ -245,7 +245,7 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
         }
 
     def plain_flops(self, height, width):
-        """Operations of the feature extractor without halting, for one image: an int."""
+        """`ResNetBackbone.plain_flops` of the feature extractor."""
         return self.backbone.plain_flops(height, width, self.feature_block)
 
     def warm_start(self, source):

@@ -49,8 +49,15 @@ class AdaptiveModel:
         """
         raise NotImplementedError
 
-    def plain_flops(self, height: int, width: int) -> int:
-        """Operations for one image of the same network without halting, counted as `forward`'s."""
+    def plain_flops(self, height: int | tf.Tensor, width: int | tf.Tensor) -> int | tf.Tensor:
+        """Operations for one image of the same network without halting, counted as `forward`'s.
+
+        Args:
+            height, width: of the image; ints, or integer scalars that are known when a graph runs.
+
+        Returns:
+            An int; for tensors an int64 scalar.
+        """
         raise NotImplementedError
 
     @property

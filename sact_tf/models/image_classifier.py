@@ -110,9 +110,10 @@ class ImageClassifier(AdaptiveModel, keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def plain_flops(self, height, width):
-        """Operations for one image of the same network without halting: an int."""
+        """`ResNetBackbone.plain_flops` and the head's."""
         with tf.init_scope():
-            return self.backbone.plain_flops(height, width) + int(self.head.flops())
+            head = int(self.head.flops())
+        return self.backbone.plain_flops(height, width) + head
 
     def warm_start(self, source: AdaptiveModel) -> dict[str, str]:
         """Copies the weights of another classifier, all but the halting scores.

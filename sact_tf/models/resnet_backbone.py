@@ -256,16 +256,25 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def plain_flops(self, height, width, last_block=None):
-        """Operations for one image of the same network without halting: an int."""
-        with tf.init_scope():
-            total = int(self.stem.flops([1, height, width, 1])[0])
-            height, width = (-(-size // self.stem.stride) for size in (height, width))
-            for block in self.blocks_up_to(last_block):
-                for unit in block.units:
-                    outer = height * width
-                    height, width = (-(-size // unit.stride) for size in (height, width))
-                    inner = height * width
-                    total += int(unit.flops(outer if unit.outer_stride == 1 else inner, inner))
+        """See `AdaptiveModel`.
+
+        Args:
+            height, width: as there.
+            last_block: name of the last block that counts; None counts all.
+        """
+        if not tf.is_tensor(height):
+            with tf.init_scope():
+                sides = tf.unstack(tf.constant([height, width], tf.int64))
+                return int(self.plain_flops(*sides, last_block))
+        height, width = tf.unstack(tf.cast([height, width], tf.int64))
+        total = self.stem.flops([1, height, width, 1])[0]
+        height, width = (-(-size // self.stem.stride) for size in (height, width))
+        for block in self.blocks_up_to(last_block):
+            for unit in block.units:
+                outer = height * width
+                height, width = (-(-size // unit.stride) for size in (height, width))
+                inner = height * width
+                total += unit.flops(outer if unit.outer_stride == 1 else inner, inner)
         return total
 
     def warm_start(self, source: AdaptiveModel, halting: bool = False) -> dict[str, str]:

@@ -15,9 +15,9 @@ from absl import flags
 
 from sact_tf import command_line
 from sact_tf.errors import UserError
-from sact_tf.serving.app import ModelServer
-from sact_tf.serving.limits import Limits
-from sact_tf.serving.servable import Servable, find_version
+from sact_tf.serving.server.app import ModelServer
+from sact_tf.serving.server.limits import Limits
+from sact_tf.serving.server.servable import Servable, find_version
 
 _EXPORT_DIR = flags.DEFINE_string(
     "export_dir", None, "folder of versions, as train.export made them", required=True

@@ -97,6 +97,8 @@ def test_forward_counts_what_plain_flops_says(height, width):
     flops = model.forward(images(2, height, width))["flops"]
     assert flops.dtype == tf.int64
     np.testing.assert_array_equal(flops, [expected] * 2)
+    in_graph = tf.function(model.plain_flops)(tf.constant(height), tf.constant(width))
+    assert in_graph.dtype == tf.int64 and in_graph == expected
     model = make_classifier("cifar", None)
     expected = cifar_flops((2, 3), height, width, 5, base=4)
     assert model.plain_flops(height, width) == expected

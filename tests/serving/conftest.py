@@ -1,3 +1,5 @@
+"""One export and one server for all tests that only ask."""
+
 import pytest
 
 from sact_tf.serving.export import export

@@ -1,11 +1,13 @@
+"""What is computed together, and what a request that fails or goes away does to others."""
+
 import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.serving.batcher import Batcher
-from sact_tf.serving.errors import RequestError
+from sact_tf.serving.server.batcher import Batcher, Job
+from sact_tf.serving.server.errors import RequestError
 
 
 class Runs:
@@ -26,7 +28,7 @@ class Runs:
 
 
 def _submit(batcher, *values, key="k", pixels=1, signature="s"):
-    return batcher.submit(signature, {"x": np.array(values)}, pixels, key)
+    return batcher.submit(Job(signature, {"x": np.array(values)}, pixels, key))
 
 
 @pytest.fixture

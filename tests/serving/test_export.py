@@ -1,3 +1,5 @@
+"""Exported classifiers against the model in memory, and what an export refuses."""
+
 import json
 
 import keras
@@ -8,8 +10,7 @@ import tensorflow as tf
 import sact_tf
 from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
-from sact_tf.serving import export_check
-from sact_tf.serving.export import export
+from sact_tf.serving.export import check, export
 from tests.harness import run_python
 from tests.serving.models import CLASS_NAMES, encode, make_model, pixels
 
@@ -89,6 +90,22 @@ def test_in_a_process_without_sact_tf_and_keras(exported, tmp_path):
     assert len(received["one/scores"]) == 1
 
 
+_BLOCKS = {f"block{b}_{key}" for b in (1, 2) for key in ("num_units", "ponder_cost")}
+_ANSWER = {"classes", "labels", "scores"}
+_SPENT = {"flops", "plain_flops", "ponder_cost_map", "image_size"}
+
+
+def test_the_signatures_are_those_that_clients_know(exported):
+    signatures = tf.saved_model.load(str(exported[1] / "3")).signatures
+    outputs = {name: set(signature.structured_outputs) for name, signature in signatures.items()}
+    assert outputs == {
+        "serving_default": _ANSWER,
+        "images": _ANSWER | {"logits"},
+        "ponder_map": _ANSWER | {"logits"} | _SPENT | _BLOCKS,
+    }
+    assert signatures["ponder_map"].structured_outputs["plain_flops"].dtype == tf.int64
+
+
 def test_what_is_in_the_folder(exported):
     _, folder = exported
     assert sorted(path.name for path in folder.iterdir()) == ["3"]
@@ -138,7 +155,7 @@ def test_low_precision_is_exported_as_it_is(tmp_path):
 
 def test_a_wrong_export_is_not_written(tmp_path, monkeypatch):
     """The check is what stands between a mistake in the export and those who rely on it."""
-    from sact_tf.serving import folding
+    from sact_tf.serving.export import folding
 
     fold = folding._fold
 
@@ -155,17 +172,17 @@ def test_a_wrong_export_is_not_written(tmp_path, monkeypatch):
 def test_the_check_sees_each_output():
     right = {"logits": np.float32([1, -3]), "flops": np.int64(7), "plain_flops": np.int64(9)}
     right |= {"ponder_cost_map": np.full([6, 6], 2.5), "block1_num_units": np.ones([6, 6], int)}
-    assert export_check.compare(right, right, "float32") == 0
+    assert check.compare(right, right, "float32") == 0
     for name, value in right.items():
         with pytest.raises(RuntimeError, match=name):
-            export_check.compare({**right, name: value * 2 + 3}, right, "float32")
+            check.compare({**right, name: value * 2 + 3}, right, "float32")
     nan = {**right, "logits": np.float32([1, np.nan])}
     with pytest.raises(RuntimeError, match="logits"):
-        export_check.compare(nan, right, "float32")
+        check.compare(nan, right, "float32")
     # A unit more at one position in two hundred is rounding at the threshold.
     units = np.ones([10, 20], int)
     flipped = {"block1_num_units": np.where(np.arange(200).reshape(10, 20) == 7, 2, units)}
-    export_check.compare(flipped, {"block1_num_units": units}, "float32")
+    check.compare(flipped, {"block1_num_units": units}, "float32")
 
 
 def test_mistakes_are_named(exported, tmp_path):

@@ -1,3 +1,5 @@
+"""An exported detector against the model in memory."""
+
 import json
 
 import numpy as np
@@ -58,6 +60,10 @@ def test_in_a_process_without_sact_tf_and_keras(detector, tmp_path):
     run_python(_SERVE, tmp_path, blocked=["keras", "tf_keras", "sact_tf", "official"])
     served = dict(np.load(tmp_path / "serving_default.npz"))
     mapped = dict(np.load(tmp_path / "ponder_map.npz"))
+    answer = {"boxes", "classes", "labels", "scores", "num_detections"}
+    blocks = {f"block{b}_{key}" for b in (1, 2) for key in ("num_units", "ponder_cost")}
+    spent = {"flops", "plain_flops", "ponder_cost_map", "image_size"}
+    assert set(served) == answer and set(mapped) == answer | spent | blocks
     for index, picture in enumerate(pictures):
         image, scale = preprocessing_function(PREPROCESSING)(tf.constant(picture))
         wanted = detector.forward(image[None])

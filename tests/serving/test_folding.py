@@ -1,9 +1,11 @@
+"""Batch normalizations folded into convolutions: the same numbers, the model untouched."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import sact_tf
-from sact_tf.serving.folding import Shift, folded_copy
+from sact_tf.serving.export.folding import Shift, folded_copy
 from tests.harness import padded_batch
 from tests.models.networks import make_classifier
 

@@ -1,10 +1,12 @@
+"""Images decoded in a graph against those of the training pipeline."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 from sact_tf.data.images import decode_image as decode_with_pillow
-from sact_tf.serving.image_decoding import decode_image, exif_orientation
+from sact_tf.serving.export.image_decoding import decode_image, exif_orientation
 from tests.serving.models import encode, pixels
 
 _decode = tf.function(decode_image, input_signature=[tf.TensorSpec([], tf.string)])

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from sact_tf.serving.page import page
+from sact_tf.serving.server.page import page
 from tests.serving.browser import Browser, find_browser
 from tests.serving.http_client import b64
 from tests.serving.models import encode, pixels

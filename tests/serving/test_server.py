@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
-from sact_tf.serving.servable import Servable, find_version
+from sact_tf.serving.server.servable import Servable, find_version
 from tests.harness import ROOT, run_python
 from tests.serving.http_client import Server, b64
 from tests.serving.models import CLASS_NAMES, encode, pixels

@@ -1,3 +1,5 @@
+"""Charts, curves and galleries: what is drawn where."""
+
 import io
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Pages of reports: well formed, escaped, complete in one file."""
+
 import base64
 import html.parser
 

@@ -1,3 +1,5 @@
+"""Ponder cost maps as colours, with values worked out by hand."""
+
 import numpy as np
 import pytest
 

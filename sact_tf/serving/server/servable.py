@@ -12,8 +12,7 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from sact_tf.errors import UserError
-
-_DESCRIPTION = pathlib.Path("assets.extra") / "sact_tf.json"
+from sact_tf.serving import DESCRIPTION
 
 
 class Servable:
@@ -110,6 +109,6 @@ def _read_signature_defs(folder):
 
 
 def _read_description(folder):
-    file = folder / _DESCRIPTION
+    file = folder / DESCRIPTION
     content = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return content if isinstance(content, dict) else {}

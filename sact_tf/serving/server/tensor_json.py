@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.serving.errors import bad_request
+from sact_tf.serving.server.errors import bad_request
 
 DEFAULT_SIGNATURE = "serving_default"
 _KEYS = {"signature_name", "instances", "inputs"}

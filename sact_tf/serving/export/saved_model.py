@@ -11,14 +11,12 @@ import tensorflow as tf
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_directory, atomic_write_json
 from sact_tf.models import set_execution
-from sact_tf.serving.class_names import ClassNames, write_class_names
-from sact_tf.serving.export_check import check_export
-from sact_tf.serving.exported_kinds import kind_of
-from sact_tf.serving.folding import folded_copy
+from sact_tf.serving import DESCRIPTION
+from sact_tf.serving.export.check import check_export
+from sact_tf.serving.export.class_names import ClassNames, write_class_names
+from sact_tf.serving.export.folding import folded_copy
+from sact_tf.serving.export.kinds import kind_of
 from sact_tf.version import __version__
-
-# Beside the SavedModel's own files, which TensorFlow Serving leaves alone.
-DESCRIPTION = pathlib.Path("assets.extra") / "sact_tf.json"
 
 
 def export(
@@ -31,9 +29,9 @@ def export(
 ) -> dict[str, Any]:
     """Exports a classifier or a detector in the layout of TensorFlow Serving.
 
-    `sact_tf.serving.classifier_signatures` and `detector_signatures` describe the signatures. What
-    was written is loaded again and compared with the model before the folder gets its name: it is
-    there whole and right, or not at all. The model stays as it is.
+    `sact_tf.serving.export.kinds` describes the signatures. What was written is loaded again and
+    compared with the model before the folder gets its name: it is there whole and right, or not at
+    all. The model stays as it is.
 
     Args:
         model: an `ImageClassifier` or a `FasterRCNN`.

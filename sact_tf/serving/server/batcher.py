@@ -10,19 +10,33 @@ from collections.abc import Callable, Hashable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.serving.errors import overloaded
+from sact_tf.serving.server.errors import overloaded
 
 Arrays = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(eq=False, frozen=True)
-class _Job:
+class Job:
+    """What one request wants computed.
+
+    Attributes:
+        signature: which to run.
+        inputs: arrays with one first axis, the images.
+        pixels: of all its images.
+        key: jobs of one signature with equal keys may be joined.
+        future: of the outputs.
+    """
+
     signature: str
     inputs: Arrays
-    size: int
     pixels: int
     key: Hashable
-    future: concurrent.futures.Future
+    future: concurrent.futures.Future = dataclasses.field(default_factory=concurrent.futures.Future)
+
+    @property
+    def size(self) -> int:
+        """How many images."""
+        return len(next(iter(self.inputs.values())))
 
 
 class Batcher:
@@ -53,39 +67,26 @@ class Batcher:
         self._batch_pixels = batch_pixels
         self._most_pending = pending
         self._wait = wait_seconds
-        self._jobs: collections.deque[_Job] = collections.deque()
+        self._jobs: collections.deque[Job] = collections.deque()
         self._pending = 0
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
-    def submit(
-        self, signature: str, inputs: Arrays, pixels: int, key: Hashable
-    ) -> concurrent.futures.Future:
-        """Queues a request.
-
-        Args:
-            signature: which to run.
-            inputs: arrays with one first axis, the images.
-            pixels: of all its images.
-            key: requests of one signature with equal keys may be joined.
-
-        Returns:
-            A future of the outputs.
+    def submit(self, job: Job) -> concurrent.futures.Future:
+        """Queues a job and returns its future.
 
         Raises:
             RequestError: 503, too much waits already or the server ends.
         """
-        size = len(next(iter(inputs.values())))
-        future = concurrent.futures.Future()
         with self._changed:
-            if self._closed or self._pending + size > self._most_pending:
+            if self._closed or self._pending + job.size > self._most_pending:
                 raise overloaded()
-            self._jobs.append(_Job(signature, inputs, size, pixels, (signature, key), future))
-            self._pending += size
+            self._jobs.append(job)
+            self._pending += job.size
             self._changed.notify()
-        return future
+        return job.future
 
     def close(self) -> None:
         """Takes nothing more, computes what waits, and ends the thread."""
@@ -121,8 +122,9 @@ class Batcher:
         first, *others = self._jobs
         batch, size, pixels = [first], first.size, first.pixels
         for job in others:
+            alike = (job.signature, job.key) == (first.signature, first.key)
             fits = size + job.size <= self._batch_size
-            if job.key == first.key and fits and pixels + job.pixels <= self._batch_pixels:
+            if alike and fits and pixels + job.pixels <= self._batch_pixels:
                 batch.append(job)
                 size += job.size
                 pixels += job.pixels

@@ -1,5 +1,8 @@
 """Batch normalization folded into the convolutions before it, for inference."""
 
+from collections.abc import Callable, Sequence
+
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,20 +26,30 @@ class Shift:
         shift: [channels].
     """
 
-    def __init__(self, shift):
+    def __init__(self, shift: np.ndarray):
         self.shift = tf.Variable(shift, trainable=False, name="shift")
 
-    def __call__(self, inputs, training=None, positions=None):
+    def __call__(
+        self, inputs: tf.Tensor, training: bool | None = None, positions: tf.Tensor | None = None
+    ) -> tf.Tensor:
         return tf.nn.bias_add(inputs, tf.convert_to_tensor(self.shift))
 
-    def on_rows(self, pieces, activate, training=None, counted=None):
+    def on_rows(
+        self,
+        pieces: Sequence[tf.Tensor],
+        activate: Callable[[tf.Tensor], tf.Tensor],
+        training: bool | None = None,
+        counted: Sequence[tf.Tensor] | None = None,
+    ) -> list[tf.Tensor]:
         return [activate(self(piece)) for piece in pieces]
 
-    def scale_and_shift(self, inputs, training=None, positions=None):
+    def scale_and_shift(
+        self, inputs: tf.Tensor, training: bool | None = None, positions: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.ones_like(self.shift), tf.convert_to_tensor(self.shift)
 
 
-def folded_copy(model, fold=True):
+def folded_copy(model: keras.Model, fold: bool = True) -> tuple[keras.Model, int]:
     """Copies a model with its batch normalizations folded where that is exact up to round-off.
 
     Inside residual units conv(x) * scale + shift becomes one convolution with a scaled kernel and a

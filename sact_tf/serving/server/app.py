@@ -22,13 +22,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from sact_tf.serving import tensor_json
-from sact_tf.serving.batcher import Batcher
-from sact_tf.serving.errors import RequestError, bad_request, overloaded
-from sact_tf.serving.image_limits import image_sizes
-from sact_tf.serving.limits import Limits
-from sact_tf.serving.page import page
-from sact_tf.serving.servable import Servable
+from sact_tf.serving.server import tensor_json
+from sact_tf.serving.server.batcher import Batcher, Job
+from sact_tf.serving.server.errors import RequestError, bad_request, overloaded
+from sact_tf.serving.server.image_limits import image_sizes
+from sact_tf.serving.server.limits import Limits
+from sact_tf.serving.server.page import page
+from sact_tf.serving.server.servable import Servable
 
 _LOG = logging.getLogger(__name__)
 _PAGE_HEADERS = {
@@ -123,10 +123,10 @@ class ModelServer:
             self._pending_bytes -= reserved
 
     async def _answer(self, body):
-        asked, inputs, pixels, key = await run_in_threadpool(self._prepare, body)
-        future = self.batcher.submit(asked.signature_name, inputs, pixels, key)
+        asked = await run_in_threadpool(tensor_json.parse_request, body)
+        job = await run_in_threadpool(self._job, asked)
         try:
-            outputs = await asyncio.wrap_future(future)
+            outputs = await asyncio.wrap_future(self.batcher.submit(job))
         except tf.errors.InvalidArgumentError as error:
             raise bad_request(_reason(error)) from None
         except tf.errors.ResourceExhaustedError:
@@ -134,9 +134,8 @@ class ModelServer:
         content = await run_in_threadpool(tensor_json.output_json, outputs, asked.is_row)
         return Response(content, media_type="application/json")
 
-    def _prepare(self, body):
-        """Everything that can be wrong with a request, before anything is computed."""
-        asked = tensor_json.parse_request(body)
+    def _job(self, asked):
+        """Finds everything that can be wrong with a request, before anything is computed."""
         specs = self._servable.inputs.get(asked.signature_name)
         if specs is None:
             raise bad_request(
@@ -161,7 +160,7 @@ class ModelServer:
             key.append(array.shape[1:])
         if pixels > self._limits.image_pixels:
             raise bad_request(f"more than {self._limits.image_pixels} pixels in one request")
-        return asked, inputs, pixels, tuple(key)
+        return Job(asked.signature_name, inputs, pixels, tuple(key))
 
     def _check_model(self, request):
         name, version = request.path_params["name"], request.path_params.get("version")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from sact_tf.serving.image_decoding import decode_image
+from sact_tf.serving.export.image_decoding import decode_image
 
 
 class ImageBatch(NamedTuple):

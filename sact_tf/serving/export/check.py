@@ -1,7 +1,8 @@
 """Compares what was exported with the model in memory, before anybody can read the export."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +13,9 @@ _TOLERANCE, _TOLERANCE_FLIPPED, _TOLERANCE_LOW_PRECISION = 1e-3, 0.02, 0.1
 _SIZES = ((67, 90), (96, 64))
 
 
-def check_export(path: pathlib.Path, expect, compute_dtype: str) -> float:
+def check_export(
+    path: pathlib.Path, expect: Callable[[tf.Tensor], Mapping[str, Any]], compute_dtype: str
+) -> float:
     """Runs a SavedModel's `ponder_map` on two pictures of different sizes in one request.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from sact_tf.serving.errors import bad_request
+from sact_tf.serving.server.errors import bad_request
 
 # What TensorFlow decodes, and no other of Pillow's many readers.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP")
