@@ -14,14 +14,19 @@ _PARTS = sorted(file.parent.name for file in _ROOT.glob("sact_tf/*/__init__.py")
 
 
 def _rules(package):
-    """{name: {attribute: literal value}} of a BUILD file's rules; its grammar is Python's."""
+    """{name: {attribute: literal value}} of a BUILD file's rules; its grammar is Python's.
+
+    The value of a glob is its patterns.
+    """
     rules = {}
     for node in ast.walk(ast.parse((_ROOT / package / "BUILD").read_text())):
         if isinstance(node, ast.Call):
             values = {}
             for keyword in node.keywords:
+                globs = isinstance(keyword.value, ast.Call) and keyword.value.func.id == "glob"
+                value = keyword.value.args[0] if globs else keyword.value
                 try:
-                    values[keyword.arg] = ast.literal_eval(keyword.value)
+                    values[keyword.arg] = ast.literal_eval(value)
                 except ValueError:
                     values[keyword.arg] = None
             if "name" in values:
@@ -52,6 +57,14 @@ def test_a_part_declares_what_it_imports(part):
     if imported & {"command_line", "errors", "files", "paths", "version"}:
         expected.add("//sact_tf:base")
     assert set(_rules(f"sact_tf/{part}")[part].get("deps", [])) == expected
+
+
+@pytest.mark.parametrize("part", _PARTS)
+def test_a_part_brings_the_files_that_it_reads(part):
+    folder = _ROOT / "sact_tf" / part
+    files = {file for file in folder.rglob("*.*") if file.suffix not in (".py", ".pyc")}
+    patterns = _rules(f"sact_tf/{part}")[part].get("data", [])
+    assert {file for pattern in patterns for file in folder.glob(pattern)} == files
 
 
 def test_the_umbrella_holds_every_part():

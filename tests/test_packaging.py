@@ -44,6 +44,13 @@ print(json.dumps({{
 }}))
 """
 
+_PAGES = """
+import json
+from sact_tf.serving.server.page import page
+from sact_tf.visualization import html
+print(json.dumps([page("pets", {}), html.page("Run", "lead", {})]))
+"""
+
 
 def _run(arguments, directory):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -94,9 +101,10 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     expected = {
         str(file.relative_to(_ROOT))
         for file in (_ROOT / "sact_tf").rglob("*")
-        if file.suffix == ".py" or file.name == "py.typed"
+        if file.is_file() and file.name != "BUILD" and "__pycache__" not in file.parts
     }
     assert installed == expected
+    assert {pathlib.Path(name).suffix for name in installed} >= {".py", ".css", ".html", ".js"}
     assert any(name.endswith("/LICENSE") for name in names)
 
 
@@ -107,6 +115,14 @@ def test_installed_package_imports_outside_the_repository(python, tmp_path):
     assert seen["loaded"] == []
     assert seen["strangers"] == []
     assert seen["backbone"] == "ResNetBackbone"
+
+
+def test_installed_pages_have_their_style_and_script(python, tmp_path):
+    page, report = json.loads(_run([python, "-c", _PAGES], tmp_path).splitlines()[-1])
+    for text in ("<title>pets</title>", "#drop {", "async function show("):
+        assert text in page
+    for text in ("<h1>Run</h1>", "figcaption {"):
+        assert text in report
 
 
 def _pyproject():

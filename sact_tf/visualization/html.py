@@ -2,41 +2,10 @@
 
 import base64
 import html
+import importlib.resources
 from collections.abc import Mapping, Sequence
 
 from sact_tf.visualization.figures import Picture
-
-_STYLE = """
-:root { color-scheme: light dark; --page: #fff; --text: #1f2328; --soft: #59636e; --line: #d9dde3;
-  --tint: #f5f7f9; }
-@media (prefers-color-scheme: dark) { :root { --page: #14171b; --text: #e3e6ea; --soft: #9aa4af;
-  --line: #3b424b; --tint: #1c2127; } }
-body { margin: 0 auto; padding: 2.5rem 1.5rem 4rem; max-width: 60rem; background: var(--page);
-  color: var(--text); font: 16px/1.55 "Source Serif 4", Charter, Georgia, "DejaVu Serif", serif; }
-h1, h2, th, summary, .numbers dt { font-family: system-ui, "Helvetica Neue", Arial, sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.15rem; margin: 2.6rem 0 .6rem; padding-top: .6rem;
-  border-top: 1px solid var(--line); }
-p.lead { color: var(--soft); margin: 0 0 1.4rem; }
-figure { margin: 1rem 0 1.6rem; }
-figure img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
-figcaption { color: var(--soft); font-size: .9rem; margin-top: .5rem; }
-table { border-collapse: collapse; font-size: .92rem; margin: .8rem 0 1.2rem;
-  font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
-th { font-weight: 600; font-size: .84rem; }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: .8rem;
-  margin: 0; }
-.numbers div { background: var(--tint); border-radius: .4rem; padding: .7rem .9rem; }
-.numbers dt { color: var(--soft); font-size: .78rem; }
-.numbers dd { margin: 0; font-size: 1.3rem; font-variant-numeric: tabular-nums; }
-.numbers small { display: block; color: var(--soft); font-size: .78rem; }
-pre { background: var(--tint); padding: .8rem 1rem; overflow-x: auto; border-radius: .4rem;
-  font-size: .8rem; line-height: 1.45; }
-summary { cursor: pointer; }
-@media print { body { max-width: none; padding: 0; } figure, table { break-inside: avoid; } }
-"""
 
 
 def page(title: str, lead: str, sections: Mapping[str, Sequence[str]]) -> str:
@@ -50,13 +19,14 @@ def page(title: str, lead: str, sections: Mapping[str, Sequence[str]]) -> str:
     Returns:
         A whole HTML document.
     """
+    style = importlib.resources.files(__package__).joinpath("report.css").read_text("utf-8")
     body = [f"<h1>{html.escape(title)}</h1>", f'<p class="lead">{html.escape(lead)}</p>']
     for heading, parts in sections.items():
         body += ["<section>", f"<h2>{html.escape(heading)}</h2>", *parts, "</section>"]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
         + "\n".join(body)
         + "\n</body>\n</html>\n"
     )
