@@ -21,8 +21,13 @@ Main = Callable[[Sequence[str]], None]
 Endings = Mapping[type[Exception], tuple[str, int]]
 
 
-def run(main: Main, positional: bool = False, endings: Endings | None = None) -> None:
-    """Parses the flags and runs `main`; ends the process.
+def run(
+    main: Main,
+    define_flags: Callable[[], object] | None = None,
+    positional: bool = False,
+    endings: Endings | None = None,
+) -> None:
+    """Defines and parses the flags and runs `main`; ends the process.
 
     A `UserError` (also one raised inside an input pipeline) and a wrong flag print one line
     `error: ...` on stderr and exit with code 2. Any other exception is a bug and keeps its
@@ -31,13 +36,25 @@ def run(main: Main, positional: bool = False, endings: Endings | None = None) ->
 
     Args:
         main: called with the program's name and the arguments that belong to no flag.
+        define_flags: calls `flags.DEFINE_...` of absl. Flags that are defined here, and not when
+            the program's module is imported, leave several programs importable in one process.
         positional: whether there may be such arguments; they are refused otherwise.
         endings: further exceptions that end a program with one line.
     """
+    if define_flags is not None:
+        _define(define_flags)
     app.run(
         lambda argv: _guarded(main, argv, endings or {}),
         flags_parser=lambda argv: _parse_flags(argv, positional),
     )
+
+
+def _define(define_flags: Callable[[], object]) -> None:
+    others = set(flags.FLAGS)
+    define_flags()
+    for name in set(flags.FLAGS) - others:
+        # What --help lists is what belongs to the main module, by absl's name for it.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
 
 def _parse_flags(argv: Sequence[str], positional: bool) -> list[str]:

@@ -12,18 +12,22 @@ from sact_tf.errors import UserError
 from sact_tf.training.reports.metrics_table import read_rows, render, table
 from train import program
 
-_FORMAT = flags.DEFINE_enum("format", "text", ["text", "markdown", "csv"], "form of the table")
-_COLUMNS = flags.DEFINE_list(
-    "columns", None, "names from metrics.json, a.b for b inside a; default: those that runs have"
-)
+
+def define_flags():
+    flags.DEFINE_enum("format", "text", ["text", "markdown", "csv"], "form of the table")
+    flags.DEFINE_list(
+        "columns",
+        None,
+        "names from metrics.json, a.b for b inside a; default: those that runs have",
+    )
 
 
 def main(argv):
     if len(argv) < 2:
         raise UserError("expected run directories: python -m train.summarize RUN_DIR...")
-    lines = table([row for path in argv[1:] for row in read_rows(path)], _COLUMNS.value)
-    print(render(lines, _FORMAT.value))
+    lines = table([row for path in argv[1:] for row in read_rows(path)], flags.FLAGS.columns)
+    print(render(lines, flags.FLAGS.format))
 
 
 if __name__ == "__main__":
-    program.run(main, positional=True)
+    program.run(main, define_flags, positional=True)

@@ -19,8 +19,9 @@ from train import program
 from sact_tf.errors import UserError
 from sact_tf.training import errors
 
-flags.DEFINE_string("job", None, "What to do.", required=True)
-flags.DEFINE_integer("number", 1, "A number.")
+def define_flags():
+    flags.DEFINE_string("job", None, "What to do.", required=True)
+    flags.DEFINE_integer("number", 1, "A number.")
 
 def main(argv):
     job = flags.FLAGS.job
@@ -52,7 +53,7 @@ def main(argv):
                 return tf.identity(path)
         list(tf.data.Dataset.from_tensors("photo.jpg").map(read))
 
-program.run(main)
+program.run(main, define_flags)
 """
 
 
