@@ -1,7 +1,9 @@
 """Paths given on a command line, the same with and without Bazel."""
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 from sact_tf.errors import UserError
 
@@ -44,3 +46,37 @@ def find_input(path: str | os.PathLike) -> pathlib.Path:
         raise UserError(f"{path}: no such file or directory")
     searched = ", ".join(str(root) for root in dict.fromkeys(roots))
     raise UserError(f"{path}: no such file or directory; looked in {searched}")
+
+
+def output_directory(flag: str, path: str | os.PathLike) -> pathlib.Path:
+    """The directory that the user wants results in; `~` is expanded, nothing is made.
+
+    Args:
+        flag: name of the flag that gave it, without the dashes.
+        path: the flag's value.
+
+    Raises:
+        UserError: it is a file.
+    """
+    directory = pathlib.Path(path).expanduser()
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"--{flag}: {directory} is a file, expected a directory")
+    return directory
+
+
+@contextlib.contextmanager
+def writing(flag: str, path: str | os.PathLike) -> Iterator[None]:
+    """Around the code that writes to where a flag says: its `OSError` becomes a `UserError`.
+
+    Args:
+        flag: name of the flag that gave the path, without the dashes.
+        path: the flag's value.
+
+    Raises:
+        UserError: the body could not write; names the flag.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"--{flag}={path}: cannot be written: {reason}") from None

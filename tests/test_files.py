@@ -117,3 +117,20 @@ def test_atomic_directory_is_there_whole_or_not_at_all(tmp_path):
         (temporary / "b").write_text("b")
     assert [path.name for path in target.iterdir()] == ["a"]
     assert [path.name for path in target.parent.iterdir()] == ["1"]
+
+
+def test_an_output_directory_may_be_missing_but_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert paths.output_directory("output_dir", "~/new") == tmp_path / "new"
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.UserError, match="--output_dir: .*/file is a file, expected a dir"):
+        paths.output_directory("output_dir", tmp_path / "file")
+
+
+def test_writing_names_the_flag_and_the_reason(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.UserError) as caught, paths.writing("json", "out.json"):
+        (tmp_path / "file" / "out.json").write_text("")
+    assert str(caught.value) == "--json=out.json: cannot be written: Not a directory"
+    with pytest.raises(KeyError), paths.writing("json", "out.json"):
+        raise KeyError

@@ -9,12 +9,13 @@ with several evaluations (`train.evaluate`) gives one row for each.
 from absl import flags
 
 from sact_tf.errors import UserError
-from sact_tf.training.reports.metrics_table import read_rows, render, table
+from sact_tf.training.reports.metrics_table import read_rows, table
+from sact_tf.training.reports.tables import FORMS, render
 from train import program
 
 
 def define_flags():
-    flags.DEFINE_enum("format", "text", ["text", "markdown", "csv"], "form of the table")
+    flags.DEFINE_enum("format", "text", FORMS, "form of the table")
     flags.DEFINE_list(
         "columns",
         None,

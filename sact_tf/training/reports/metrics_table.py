@@ -1,7 +1,5 @@
 """The metrics of several runs as one table."""
 
-import csv
-import io
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -90,30 +88,6 @@ def table(rows: Sequence[tuple[str, Row]], columns: Sequence[str] | None) -> lis
         if not any(line[number] for line in body):
             raise UserError(f"--columns: no run has {column!r} in its metrics.json")
     return [["run", *columns], *body]
-
-
-def render(lines: Sequence[Sequence[str]], form: str) -> str:
-    """The table as `text`, `markdown` or `csv`."""
-    if form == "csv":
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows(lines)
-        return buffer.getvalue().rstrip("\n")
-    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-    if form == "markdown":
-        lines = [lines[0], ["-" * width for width in widths], *lines[1:]]
-        return "\n".join(
-            "| "
-            + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            + " |"
-            for line in lines
-        )
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
 
 
 def _cell(found: dict[str, str], row: Row, column: str) -> str:
