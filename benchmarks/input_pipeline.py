@@ -32,8 +32,8 @@ _WARM_UP = 3
 def main(argv):
     del argv
     quiet_logging()
-    config_class, resolve, run_class = _parts(_PROGRAM.value)
-    config = load_config(config_class, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve)
+    config_class, run_class = _parts(_PROGRAM.value)
+    config = load_config(config_class, _CONFIG.value, _PARAMS_OVERRIDE.value)
     with tempfile.TemporaryDirectory() as directory:
         run = run_class(config, RunDirectory(directory), trains=True)
         examples = config.train.batch_size
@@ -59,16 +59,14 @@ def main(argv):
 
 def _parts(name):
     if name == "coco":
-        from sact_tf.training.detection import checks as detection_checks
-        from sact_tf.training.detection import config as detection_configs
+        from sact_tf.training.detection.config import ClassificationConfig, DetectionConfig
         from sact_tf.training.detection.run import DetectionRun
 
-        return detection_configs.DetectionConfig, detection_checks.resolve, DetectionRun
-    from sact_tf.training.classification import checks as config_checks
-    from sact_tf.training.classification import config as configs
+        return DetectionConfig, DetectionRun
+    from sact_tf.training.classification.config import ClassificationConfig, DetectionConfig
     from sact_tf.training.classification.run import ClassificationRun
 
-    return configs.ClassificationConfig, config_checks.resolve, ClassificationRun
+    return ClassificationConfig, ClassificationRun
 
 
 def _input_rate(run):

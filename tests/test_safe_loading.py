@@ -27,8 +27,7 @@ from sact_tf.serving.server import tensor_json
 from sact_tf.serving.server.errors import RequestError
 from sact_tf.serving.server.image_limits import image_size
 from sact_tf.serving.server.servable import Servable
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.config.loading import load_config
 from tests.models.networks import make_classifier
@@ -155,7 +154,7 @@ class TestConfigs:
     def _load(self, path, content):
         path.write_bytes(content)
         with contextlib.suppress(UserError):
-            load_config(configs.ClassificationConfig, path, resolve=config_checks.resolve)
+            load_config(ClassificationConfig, path)
 
     @_bounded(100)
     @given(data=st.data())
@@ -198,9 +197,7 @@ class TestConfigs:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "c.yaml").write_text(text)
         with pytest.raises(UserError):
-            load_config(
-                configs.ClassificationConfig, tmp_path / "c.yaml", resolve=config_checks.resolve
-            )
+            load_config(ClassificationConfig, tmp_path / "c.yaml")
         assert not (tmp_path / "ran").exists()
 
     @_bounded(200)
@@ -209,7 +206,7 @@ class TestConfigs:
     )
     def test_overrides(self, text):
         with contextlib.suppress(UserError):
-            load_config(configs.ClassificationConfig, None, [text], resolve=config_checks.resolve)
+            load_config(ClassificationConfig, None, [text])
 
 
 class TestCheckpoints:

@@ -10,16 +10,13 @@ the held-out detections in COCO's result format. Exit codes: `train/exit_codes.p
 from collections.abc import Iterator
 from typing import Any
 
-from sact_tf.training.detection import checks as detection_checks
-from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.detection.run import DetectionRun
 from train import program, training_program
 
 
 def main(_):
-    training_program.main(
-        detection_configs.DetectionConfig, detection_checks.resolve, DetectionRun, _summary
-    )
+    training_program.main(DetectionConfig, DetectionRun, _summary)
 
 
 def _summary(metrics: dict[str, Any]) -> Iterator[str]:

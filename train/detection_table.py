@@ -26,7 +26,6 @@ from sact_tf.training.experiments.detection_table_config import (
     PlannedDetector,
     detector_config,
     planned_detectors,
-    resolve,
 )
 from sact_tf.training.loop.perform import perform
 from sact_tf.training.loop.progress import quiet_logging
@@ -47,7 +46,7 @@ _NUMBERS = ("mAP", "AP50", "AP75", "extractor_flops_mean", "extractor_flops_std"
 
 
 def main(_):
-    config = load_config(DetectionTableConfig, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve)
+    config = load_config(DetectionTableConfig, _CONFIG.value, _PARAMS_OVERRIDE.value)
     default_dir = pathlib.Path("runs") / pathlib.Path(_CONFIG.value).stem
     directory = pathlib.Path(_MODEL_DIR.value or default_dir).expanduser()
     if directory.exists() and not directory.is_dir():

@@ -13,8 +13,7 @@ from absl import flags
 import sact_tf
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_json
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.resolutions import evaluate_at
 from sact_tf.training.config.loading import load_config
@@ -103,13 +102,11 @@ def _home(model: str) -> pathlib.Path:
     return path if path.is_dir() else path.parent
 
 
-def _load_config(home: pathlib.Path) -> configs.ClassificationConfig:
+def _load_config(home: pathlib.Path) -> ClassificationConfig:
     path = _CONFIG.value or home / "config.yaml"
     if not _CONFIG.value and not path.exists():
         raise UserError(f"--config is needed to know the data: {home} is no run directory")
-    return load_config(
-        configs.ClassificationConfig, path, _PARAMS_OVERRIDE.value, config_checks.resolve
-    )
+    return load_config(ClassificationConfig, path, _PARAMS_OVERRIDE.value)
 
 
 if __name__ == "__main__":

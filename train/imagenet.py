@@ -9,16 +9,13 @@ A run that was stopped goes on from its last checkpoint when the same command is
 from collections.abc import Iterator
 from typing import Any
 
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.run import ClassificationRun
 from train import program, training_program
 
 
 def main(_):
-    training_program.main(
-        configs.ClassificationConfig, config_checks.resolve, ClassificationRun, _summary
-    )
+    training_program.main(ClassificationConfig, ClassificationRun, _summary)
 
 
 def _summary(metrics: dict[str, Any]) -> Iterator[str]:

@@ -11,7 +11,6 @@ import pathlib
 
 from absl import flags
 
-from sact_tf.training.classification import checks as config_checks
 from sact_tf.training.classification.job import train_and_evaluate
 from sact_tf.training.config.loading import override_config
 from sact_tf.training.experiments.matched_config import matched_config
@@ -28,7 +27,7 @@ _PARAMS_OVERRIDE = flags.DEFINE_multi_string(
 
 def main(_):
     source = pathlib.Path(_SOURCE.value).expanduser()
-    config = override_config(matched_config(source), _PARAMS_OVERRIDE.value, config_checks.resolve)
+    config = override_config(matched_config(source), _PARAMS_OVERRIDE.value)
     units = config.model.units or config.model.units_per_block
     print(
         f"units per block: {', '.join(map(str, units))}; starts from {config.train.warm_start}",

@@ -18,7 +18,7 @@ from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.training.config.loading import dump_config, load_config
 from sact_tf.training.errors import Preempted, TrainingDiverged
-from sact_tf.training.experiments.tradeoff.config import TradeoffConfig, planned_runs, resolve
+from sact_tf.training.experiments.tradeoff.config import TradeoffConfig, planned_runs
 from sact_tf.training.experiments.tradeoff.experiment import Experiment
 from sact_tf.training.experiments.tradeoff.results import write_results
 from train import program
@@ -39,7 +39,7 @@ def main(_):
     overrides = list(_PARAMS_OVERRIDE.value)
     if _SEEDS.value is not None:
         overrides.append(f"seeds={_SEEDS.value}")
-    config = load_config(TradeoffConfig, _CONFIG.value, overrides, resolve)
+    config = load_config(TradeoffConfig, _CONFIG.value, overrides)
     default_dir = pathlib.Path("runs") / pathlib.Path(_CONFIG.value).stem
     # A new function for each network is what this program is about.
     tf.get_logger().setLevel("ERROR")

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import flags
-from official.modeling.hyperparams import base_config
 
+from sact_tf.training.config.training_config import TrainingConfig
 from sact_tf.training.loop.perform import perform
 from sact_tf.training.loop.progress import quiet_logging
 from sact_tf.training.loop.run import TrainingRun
@@ -29,23 +29,21 @@ _MODEL_DIR = flags.DEFINE_string(
 
 
 def main(
-    config_class: type[base_config.Config],
-    resolve: Callable[[base_config.Config], None],
+    config_class: type[TrainingConfig],
     run_class: type[TrainingRun],
     summary: Callable[[dict[str, Any]], Iterator[str]],
 ) -> None:
     """Does what the flags say.
 
     Args:
-        config_class: dataclass of the config, with the sections `train`, `evaluation`, `runtime`.
-        resolve: see `load_config`.
+        config_class: of the config.
         run_class: what trains and evaluates.
         summary: lines that say how good the model is and what it costs, from the content of
             `metrics.json`; what all programs say follows.
     """
     quiet_logging()
     directory = RunDirectory(_MODEL_DIR.value)
-    config = directory.read_config(config_class, _CONFIG.value, _PARAMS_OVERRIDE.value, resolve)
+    config = directory.read_config(config_class, _CONFIG.value, _PARAMS_OVERRIDE.value)
     run = run_class(config, directory, trains=_MODE.value != "eval")
     metrics = perform(run, _MODE.value)
     if metrics is not None and run.is_chief:

@@ -13,8 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from sact_tf.detection.data import DigitScenes
 from sact_tf.training.config.loading import load_config
-from sact_tf.training.detection import checks as detection_checks
-from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.detection.loading import load_detector
 from sact_tf.training.detection.run import DetectionRun
 from sact_tf.training.loop.perform import perform
@@ -24,7 +23,7 @@ from tests.training.detection_running import write_detector_config
 
 
 def load(path, *overrides):
-    return load_config(detection_configs.DetectionConfig, path, overrides, detection_checks.resolve)
+    return load_config(DetectionConfig, path, overrides)
 
 
 @pytest.fixture(scope="module")

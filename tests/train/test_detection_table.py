@@ -47,8 +47,8 @@ WRONG = {
 def test_wrong_tables(override):
     from sact_tf.errors import UserError
     from sact_tf.training.config.loading import load_config
-    from sact_tf.training.experiments.detection_table_config import DetectionTableConfig, resolve
+    from sact_tf.training.experiments.detection_table_config import DetectionTableConfig
 
     with pytest.raises(UserError) as raised:
-        load_config(DetectionTableConfig, "configs/coco/table_quickstart.yaml", [override], resolve)
+        load_config(DetectionTableConfig, "configs/coco/table_quickstart.yaml", [override])
     assert WRONG[override] in str(raised.value)

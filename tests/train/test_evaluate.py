@@ -3,8 +3,7 @@ import pytest
 import tensorflow as tf
 
 from sact_tf.errors import UserError
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig, DataConfig
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.resolutions import evaluate_at, held_out_images
 from sact_tf.training.config.loading import load_config
@@ -13,9 +12,7 @@ from tests.training import running
 
 @pytest.fixture(scope="module")
 def data_config(finished_run):
-    return load_config(
-        configs.ClassificationConfig, finished_run / "config.yaml", resolve=config_checks.resolve
-    ).data
+    return load_config(ClassificationConfig, finished_run / "config.yaml").data
 
 
 def test_program_evaluates_at_every_size(finished_run, data_config, tmp_path):
@@ -56,7 +53,7 @@ def test_image_files_go_through_the_preprocessing_at_that_size(tmp_path):
         for number in range(2):
             pixels = np.full([40, 30, 3], 60 * number, np.uint8)
             tf.io.write_file(str(tmp_path / name / f"{number}.png"), tf.io.encode_png(pixels))
-    config = configs.DataConfig()
+    config = DataConfig()
     config.override(
         {
             "source": "image_folder",

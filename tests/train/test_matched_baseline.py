@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from sact_tf.errors import UserError
-from sact_tf.training.classification import checks as config_checks
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.experiments.matched_config import matched_config, matched_units
 from tests.training import running
@@ -52,7 +51,7 @@ def test_config_starts_from_the_plain_network_that_the_source_started_from(sourc
     config = matched_config(source)
     assert config.train.warm_start == "some/plain/run"
     assert config.train.flops_budget is None and config.train.steps == running.STEPS
-    config_checks.resolve(config)
+    config.resolve()
 
 
 def test_units_of_the_imagenet_network(tmp_path):
@@ -64,7 +63,7 @@ def test_units_of_the_imagenet_network(tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps({"num_units": units}))
     config = matched_config(tmp_path)
     assert (config.model.depth, config.model.units) == (None, [3, 4, 11, 1])
-    config_checks.resolve(config)
+    config.resolve()
 
 
 def test_mistakes_are_named(source, tmp_path):

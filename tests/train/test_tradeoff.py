@@ -14,7 +14,6 @@ from sact_tf.training.config.loading import flat_items, load_config
 from sact_tf.training.experiments.tradeoff.config import (
     TradeoffConfig,
     planned_runs,
-    resolve,
     run_config,
 )
 from sact_tf.training.experiments.tradeoff.experiment import Experiment
@@ -52,7 +51,7 @@ calibration_images: 20
 def _config(tmp_path, *overrides):
     path = tmp_path / "tradeoff.yaml"
     path.write_text(_CONFIG)
-    return load_config(TradeoffConfig, path, overrides, resolve)
+    return load_config(TradeoffConfig, path, overrides)
 
 
 def _modified(directory):
@@ -117,7 +116,7 @@ def test_impossible_experiments_are_refused_before_anything_runs(tmp_path, overr
     "path", ["configs/tradeoff_quickstart.yaml", "configs/imagenet/tradeoff.yaml"]
 )
 def test_shipped_configs(path):
-    config = load_config(TradeoffConfig, path, resolve=resolve)
+    config = load_config(TradeoffConfig, path)
     methods = {run.method for run in planned_runs(config)}
     assert {"plain", "act", "sact", "act_matched", "sact_matched"} <= methods
 

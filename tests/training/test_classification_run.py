@@ -11,8 +11,7 @@ from PIL import Image
 import sact_tf
 from sact_tf.errors import UserError
 from sact_tf.training.classification import builders
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.run import ClassificationRun
 from sact_tf.training.classification.trainer import cross_entropy
 from sact_tf.training.config.loading import load_config
@@ -26,10 +25,9 @@ def prepare(tmp_path):
 
     def prepare(*overrides, name="run"):
         config = load_config(
-            configs.ClassificationConfig,
+            ClassificationConfig,
             running.write_config(tmp_path),
             ["runtime.deterministic=false,train.steps=2,evaluation.every=null", *overrides],
-            config_checks.resolve,
         )
         return ClassificationRun(config, RunDirectory(tmp_path / name), trains=True)
 
@@ -113,10 +111,9 @@ def test_too_large_a_batch_and_a_missing_checkpoint_leave_nothing_behind(tmp_pat
 
     def make(override, trains):
         config = load_config(
-            configs.ClassificationConfig,
+            ClassificationConfig,
             running.write_config(tmp_path),
             ["runtime.deterministic=false", override],
-            config_checks.resolve,
         )
         return ClassificationRun(config, directory, trains)
 

@@ -6,9 +6,9 @@ import pytest
 
 from sact_tf.errors import UserError
 from sact_tf.training.classification import builders
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import dump_config, load_config, parse_overrides
+from sact_tf.training.config.sections import TrainConfig
 
 ROOT = pathlib.Path(__file__).parents[2] / "configs"
 # Other programs' configs have classes, and tests, of their own.
@@ -21,7 +21,7 @@ FILES = sorted(
 
 
 def load(path=None, *overrides):
-    return load_config(configs.ClassificationConfig, path, overrides, config_checks.resolve)
+    return load_config(ClassificationConfig, path, overrides)
 
 
 def write(tmp_path, text):
@@ -209,7 +209,7 @@ def test_defaults_follow_the_network(tmp_path):
 def test_config_cannot_be_changed_afterwards(tmp_path):
     config = load(write(tmp_path, digits()))
     with pytest.raises(ValueError, match="locked"):
-        config.train = configs.TrainConfig()
+        config.train = TrainConfig()
 
 
 def test_file_that_is_missing_is_named():

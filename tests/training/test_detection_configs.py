@@ -8,8 +8,7 @@ import pytest
 from sact_tf.errors import UserError
 from sact_tf.training.config.loading import dump_config, load_config
 from sact_tf.training.detection import builders as detection_builders
-from sact_tf.training.detection import checks as detection_checks
-from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.experiments import detection_table_config
 
 ROOT = pathlib.Path(__file__).parents[2] / "configs" / "coco"
@@ -18,7 +17,7 @@ TABLES = sorted(ROOT.glob("table*.yaml"))
 
 
 def load(path=None, *overrides):
-    return load_config(detection_configs.DetectionConfig, path, overrides, detection_checks.resolve)
+    return load_config(DetectionConfig, path, overrides)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -43,9 +42,7 @@ def test_every_config_is_valid_builds_and_survives_its_own_resolved_form(path, t
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
 def test_every_table_is_valid(path):
-    config = load_config(
-        detection_table_config.DetectionTableConfig, path, (), detection_table_config.resolve
-    )
+    config = load_config(detection_table_config.DetectionTableConfig, path, ())
     names = [planned.name for planned in detection_table_config.planned_detectors(config)]
     assert names[:2] == ["plain_deep", "plain_shallow"] and len(names) >= 4
     for planned in detection_table_config.planned_detectors(config):

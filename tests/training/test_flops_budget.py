@@ -5,8 +5,7 @@ import json
 import pytest
 
 from sact_tf.errors import UserError
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.run import ClassificationRun
 from sact_tf.training.config.loading import load_config
@@ -16,7 +15,7 @@ from tests.training import running
 
 def _config(tmp_path, *overrides):
     path = running.write_config(tmp_path)
-    return load_config(configs.ClassificationConfig, path, overrides, config_checks.resolve)
+    return load_config(ClassificationConfig, path, overrides)
 
 
 def test_tau_is_adapted_logged_and_survives_a_restart(tmp_path):

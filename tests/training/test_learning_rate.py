@@ -2,12 +2,12 @@ import keras
 import numpy as np
 import pytest
 
-from sact_tf.training.classification import config as configs
+from sact_tf.training.config.sections import LearningRateConfig
 from sact_tf.training.loop.learning_rate import LearningRate
 
 
 def _rates(steps, total=100, **settings):
-    schedule = LearningRate(configs.LearningRateConfig(settings), total)
+    schedule = LearningRate(LearningRateConfig(settings), total)
     return [float(schedule(step)) for step in steps]
 
 
@@ -30,7 +30,7 @@ def test_constant_stays():
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_optimizer_uses_the_schedule(schedule):
-    config = configs.LearningRateConfig({"schedule": schedule, "initial": 0.5})
+    config = LearningRateConfig({"schedule": schedule, "initial": 0.5})
     optimizer = keras.optimizers.SGD(LearningRate(config, 2))
     weight = keras.Variable([0.0])
     optimizer.build([weight])

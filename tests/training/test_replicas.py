@@ -17,9 +17,8 @@ PROGRAM = """
 import json, pathlib, sys
 import numpy as np
 from sact_tf.training.classification import builders
-from sact_tf.training.classification import checks as config_checks
 from sact_tf.training.config.loading import load_config
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.run import ClassificationRun
 from sact_tf.training.run_directory.directory import RunDirectory
 
@@ -27,11 +26,10 @@ directory, runtime, kinds = pathlib.Path(sys.argv[1]), sys.argv[2], json.loads(s
 result = {}
 for name, overrides in kinds.items():
     config = load_config(
-        configs.ClassificationConfig, directory / "tiny.yaml",
+        ClassificationConfig, directory / "tiny.yaml",
         ["runtime.deterministic=false,evaluation.every=null,train.steps=1,train.log_every=1,"
          "train.batch_size=8,train.learning_rate.initial=0.5,train.weight_decay=0.01",
-         runtime, overrides],
-        config_checks.resolve)
+         runtime, overrides])
     run = ClassificationRun(config, RunDirectory(directory / name), trains=True)
     run.train(evaluates=False)
     record = json.loads((directory / name / "history.jsonl").read_text())

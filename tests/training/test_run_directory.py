@@ -1,8 +1,7 @@
 import pytest
 
 from sact_tf.errors import UserError
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.history import History, read_history
@@ -14,7 +13,7 @@ def load(tmp_path):
     path = running.write_config(tmp_path)
 
     def load(*overrides):
-        return load_config(configs.ClassificationConfig, path, overrides, config_checks.resolve)
+        return load_config(ClassificationConfig, path, overrides)
 
     return load
 
@@ -63,7 +62,7 @@ def test_read_only_writes_nothing(load, tmp_path):
 
 def test_config_of_the_run_stands_in_for_one_that_is_not_given(load, tmp_path):
     directory = RunDirectory(tmp_path / "run")
-    arguments = (configs.ClassificationConfig, None, ["train.steps=5"], config_checks.resolve)
+    arguments = (ClassificationConfig, None, ["train.steps=5"])
     with pytest.raises(UserError, match="--config is needed.*run"):
         directory.read_config(*arguments)
     directory.adopt(load("model.base_channels=12"))

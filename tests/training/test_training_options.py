@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from sact_tf.errors import UserError
 from sact_tf.training.classification import builders
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.run import ClassificationRun
 from sact_tf.training.classification.trainer import cross_entropy
@@ -25,11 +24,10 @@ RATE = 0.05
 def prepare(tmp_path):
     def prepare(*overrides, run_class=ClassificationRun):
         config = load_config(
-            configs.ClassificationConfig,
+            ClassificationConfig,
             running.write_config(tmp_path),
             ["runtime.deterministic=false,train.steps=1,evaluation.every=null,train.log_every=1,"
-             "train.learning_rate.schedule=constant", *overrides],
-            config_checks.resolve,
+             "train.learning_rate.schedule=constant", *overrides]
         )  # fmt: skip
         return run_class(config, RunDirectory(tmp_path / "run"), trains=True)
 

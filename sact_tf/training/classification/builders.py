@@ -5,7 +5,8 @@ import keras
 from sact_tf.budget import BudgetController, check_budget
 from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier, ResNetBackbone
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig, DataConfig
+from sact_tf.training.config.sections import ModelConfig
 
 # Of the training, in which a controller's tau answers once.
 _CONTROLLER_HORIZONS = 20
@@ -13,7 +14,7 @@ _CONTROLLER_HORIZONS = 20
 _LEAST_TAU = 1e-4
 
 
-def build_data(config: configs.DataConfig):
+def build_data(config: DataConfig):
     """Builds the data set.
 
     Returns:
@@ -40,7 +41,7 @@ def build_data(config: configs.DataConfig):
     return ImageFolder(**folder, **common)
 
 
-def build_backbone(config: configs.ModelConfig, weight_decay: float, **options):
+def build_backbone(config: ModelConfig, weight_decay: float, **options):
     """Builds the backbone with fresh weights.
 
     Args:
@@ -84,7 +85,7 @@ def training_options(config) -> dict:
     }
 
 
-def build_model(config: configs.ClassificationConfig, data):
+def build_model(config: ClassificationConfig, data):
     """Builds the classifier for the classes of `data`, with fresh weights from the seed."""
     keras.utils.set_random_seed(config.train.seed)
     return ImageClassifier(
@@ -100,7 +101,7 @@ def image_size(data) -> tuple[int, int]:
     return tuple(data.evaluation(1).element_spec["image"].shape[1:3])
 
 
-def build_controller(config: configs.ClassificationConfig, model, data) -> BudgetController | None:
+def build_controller(config: ClassificationConfig, model, data) -> BudgetController | None:
     """Builds what steers training to `train.flops_budget`; None without one.
 
     Raises:

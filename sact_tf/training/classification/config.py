@@ -5,55 +5,11 @@ from typing import Literal
 
 from official.modeling.hyperparams import base_config
 
-from sact_tf.training.config.field_types import (
-    Fraction,
-    NonNegativeFloat,
-    NonNegativeInt,
-    OpenFraction,
-    PositiveFloat,
-    PositiveInt,
-)
-
-
-@dataclasses.dataclass
-class ModelConfig(base_config.Config):
-    """The network.
-
-    Attributes:
-        network: `imagenet` (7x7 root, bottleneck units, four blocks) or `cifar` (3x3 root, basic
-            units, three blocks).
-        depth: `imagenet` only: a standard depth. Instead of `units`.
-        units: `imagenet` only: number of units of each block. Instead of `depth`.
-        units_per_block: `cifar` only; one number, or one for each of the three blocks.
-        base_channels: channels that the first block's units work in; 64 for `imagenet`, 16 for
-            `cifar` unless given.
-        stem_channels: channels of the root convolution; the network's own default unless given.
-        halting: null for the plain residual network.
-        tile_size: side of the square tiles that share a halting score, in positions of the block's
-            resolution; one number, or one per block. SACT only.
-        execution: how the units run: `masked` computes everything and masks, `tiled` computes what
-            is active, `auto` takes the cheaper of the two for each unit in inference.
-        statistics: where training takes the batch statistics of the units after the first: the
-            `full` map as the paper (what `masked` does unless told otherwise), or the `evaluated`
-            positions only (all that `tiled` and `auto` know).
-        ponder_weight: tau, the weight of the ponder cost in the loss; 0.005 unless given.
-        halting_epsilon: a position halts at a cumulative score of 1 - epsilon; 0.01 unless given.
-        halting_bias: initial bias of the halting scores; -3 unless given.
-    """
-
-    network: Literal["imagenet", "cifar"] = "imagenet"
-    depth: Literal[50, 101, 152, 200] | None = None
-    units: list[PositiveInt] | None = None
-    units_per_block: PositiveInt | list[PositiveInt] | None = None
-    base_channels: PositiveInt | None = None
-    stem_channels: PositiveInt | None = None
-    halting: Literal["act", "sact"] | None = None
-    tile_size: PositiveInt | list[PositiveInt] = 1
-    execution: Literal["masked", "tiled", "auto"] = "masked"
-    statistics: Literal["full", "evaluated"] | None = None
-    ponder_weight: NonNegativeFloat | None = None
-    halting_epsilon: OpenFraction | None = None
-    halting_bias: float | None = None
+from sact_tf.training.config.checks import BLOCKS, forbid
+from sact_tf.training.config.field_types import NonNegativeInt, OpenFraction, PositiveInt
+from sact_tf.training.config.loading import ConfigError
+from sact_tf.training.config.sections import ModelConfig
+from sact_tf.training.config.training_config import TrainingConfig
 
 
 @dataclasses.dataclass
@@ -152,132 +108,73 @@ class DataConfig(base_config.Config):
 
 
 @dataclasses.dataclass
-class LearningRateConfig(base_config.Config):
-    """The learning rate as a function of the step.
-
-    Attributes:
-        schedule: `constant` and `cosine` (to zero at the last step) read `initial`;
-            `piecewise_constant` reads `boundaries` and `values`.
-        initial: learning rate after the warm-up.
-        boundaries: first step of each value but the first.
-        values: one more than `boundaries`.
-        warmup_steps: steps over which the learning rate rises linearly to its first value.
-    """
-
-    schedule: Literal["constant", "cosine", "piecewise_constant"] = "constant"
-    initial: PositiveFloat | None = None
-    boundaries: list[PositiveInt] | None = None
-    values: list[NonNegativeFloat] | None = None
-    warmup_steps: NonNegativeInt = 0
-
-
-@dataclasses.dataclass
-class WeightAverageConfig(base_config.Config):
-    """Exponential moving average of the weights: what is then evaluated and saved as the model.
-
-    Attributes:
-        decay: per step; less in the first steps (`train.weight_average`).
-        moving_statistics: of batch normalization: `averaged` as the weights, or the `latest`.
-    """
-
-    decay: OpenFraction = 0.9999
-    moving_statistics: Literal["averaged", "latest"] = "averaged"
-
-
-@dataclasses.dataclass
-class TrainConfig(base_config.Config):
-    """Optimisation by SGD with momentum, and what is written how often (in steps).
-
-    Attributes:
-        batch_size: images of one step (one update of the weights), over all replicas.
-        gradient_accumulation: parts that the batch is computed in one after the other, to save
-            memory. Batch statistics are then those of a part. Each replica computes
-            `batch_size / (replicas * gradient_accumulation)` images at once.
-        steps: steps of the whole run; a finished run given more steps goes on.
-        learning_rate: schedule.
-        momentum: without Nesterov.
-        label_smoothing: share of the target that is spread evenly over the classes.
-        weight_decay: times half the sum of squares of all convolution weights.
-        gradient_clip_norm: longer gradients (of all weights together) are shortened to this length.
-        weight_average: null for none.
-        precision: `mixed_bfloat16` computes in bfloat16 with weights in float32; halting scores,
-            statistics and losses stay at least float32.
-        seed: of initial weights, order of examples and augmentation.
-        warm_start: plain residual network to start from: a run directory, a `.keras` file or a
-            checkpoint. All but the halting branches is taken over, and the head where the classes
-            are as many.
-        flops_budget: share of the plain network's FLOPs to end at. tau is then adapted from
-            `model.ponder_weight` on, and the bias of the halting scores with it
-            (`sact_tf.budget.BudgetController`).
-        log_every: between lines, TensorBoard scalars and checks for NaN.
-        checkpoint_every: between checkpoints.
-        keep_checkpoints: how many of the latest to keep.
-    """
-
-    batch_size: PositiveInt = 32
-    gradient_accumulation: PositiveInt = 1
-    steps: PositiveInt = 1_000
-    learning_rate: LearningRateConfig = dataclasses.field(default_factory=LearningRateConfig)
-    momentum: Fraction = 0.9
-    label_smoothing: Fraction = 0.0
-    weight_decay: NonNegativeFloat = 1e-4
-    gradient_clip_norm: PositiveFloat | None = None
-    weight_average: WeightAverageConfig | None = None
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    seed: NonNegativeInt = 0
-    warm_start: str | None = None
-    flops_budget: PositiveFloat | None = None
-    log_every: PositiveInt = 100
-    checkpoint_every: PositiveInt = 1_000
-    keep_checkpoints: PositiveInt = 3
-
-
-@dataclasses.dataclass
-class EvaluationConfig(base_config.Config):
-    """Evaluation on the held-out images.
-
-    Attributes:
-        every: steps between evaluations in `--mode=train_and_eval`; only at the end if null.
-        batch_size: images evaluated at once; changes nothing but speed.
-        pictures: held-out images from which the report takes its low, middle and high ponder
-            costs. They are kept in memory.
-    """
-
-    every: PositiveInt | None = None
-    batch_size: PositiveInt = 100
-    pictures: PositiveInt = 200
-
-
-@dataclasses.dataclass
-class RuntimeConfig(base_config.Config):
-    """Where and how the run is executed. A run may go on with another runtime.
-
-    Attributes:
-        strategy: `one_device`; `mirrored`: the devices of this machine; `multi_worker_mirrored`:
-            the devices of several machines, each with the environment variable `TF_CONFIG`; `tpu`.
-        replicas: `mirrored` only: number of devices. All GPUs unless given; where there is none,
-            logical CPU devices.
-        tpu: `tpu` only: name or address of the TPU, `local` on a TPU VM.
-        synchronized_batch_norm: whether batch statistics are those of all replicas together, so
-            that the result does not depend on their number. If not, each replica normalizes by its
-            own, and the moving statistics are the mean of the replicas'.
-        deterministic: run-to-run equality bit for bit on the same machine, also across a stop and a
-            restart; slower.
-    """
-
-    strategy: Literal["one_device", "mirrored", "multi_worker_mirrored", "tpu"] = "one_device"
-    replicas: PositiveInt | None = None
-    tpu: str | None = None
-    synchronized_batch_norm: bool = True
-    deterministic: bool = False
-
-
-@dataclasses.dataclass
-class ClassificationConfig(base_config.Config):
+class ClassificationConfig(TrainingConfig):
     """A classification run. The sections are described by their classes."""
 
-    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
-    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
-    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
-    runtime: RuntimeConfig = dataclasses.field(default_factory=RuntimeConfig)
+
+    def resolve(self) -> None:
+        _check_blocks(self.model)
+        super().resolve()
+        _resolve_data(self.data)
+        if self.train.flops_budget is not None and self.model.halting is None:
+            raise ConfigError(
+                "train.flops_budget",
+                "a network without halting always spends the same; expected null with "
+                f"halting: null, received {self.train.flops_budget}",
+            )
+
+
+def _check_blocks(model: ModelConfig) -> None:
+    units = model.units if model.network == "imagenet" else None
+    if units is not None and len(units) != BLOCKS["imagenet"]:
+        raise ConfigError(
+            "model.units",
+            f"expected one number of units per block ({BLOCKS['imagenet']}), received {units}",
+        )
+
+
+def _resolve_data(data: DataConfig) -> None:
+    others = {"cluttered_digits", "tfds", "image_folder"} - {data.source}
+    forbid(data, "data", sorted(others), f"with source: {data.source}")
+    if data.source == "cluttered_digits":
+        forbid(data, "data", ["preprocessing"], "with source: cluttered_digits (it has its own)")
+        if data.skip_corrupt:
+            raise ConfigError(
+                "data.skip_corrupt", "source: cluttered_digits has no files; expected false"
+            )
+        if data.cluttered_digits is None:
+            data.cluttered_digits = ClutteredDigitsConfig()
+        _check_canvas(data.cluttered_digits)
+        return
+    if data.preprocessing is None:
+        data.preprocessing = PreprocessingConfig()
+    size = data.preprocessing.image_size
+    if isinstance(size, list) and len(size) != 2:
+        raise ConfigError(
+            "data.preprocessing.image_size", f"expected an int or [height, width], received {size}"
+        )
+    if data.source == "tfds":
+        if data.tfds is None or not data.tfds.name:
+            raise ConfigError("data.tfds.name", "source: tfds needs the name of a data set")
+        return
+    folder = data.image_folder
+    if folder is None or not folder.train_dir:
+        raise ConfigError("data.image_folder.train_dir", "source: image_folder needs a folder")
+    if folder.validation_dir is not None and folder.validation_fraction is not None:
+        raise ConfigError(
+            "data.image_folder.validation_fraction",
+            "expected null beside validation_dir "
+            f"({folder.validation_dir}), received {folder.validation_fraction}",
+        )
+
+
+def _check_canvas(digits: ClutteredDigitsConfig) -> None:
+    for key in ("digit_size", "distractor_size"):
+        allowed = digits.image_size if key == "digit_size" else digits.digit_size
+        owner = "image_size" if key == "digit_size" else "digit_size"
+        if getattr(digits, key) > allowed:
+            raise ConfigError(
+                f"data.cluttered_digits.{key}",
+                f"expected at most {owner} ({allowed}), received {getattr(digits, key)}",
+            )

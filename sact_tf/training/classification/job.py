@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.run import ClassificationRun
 from sact_tf.training.loop.perform import perform
 from sact_tf.training.loop.progress import quiet_logging
@@ -13,7 +13,7 @@ from sact_tf.training.run_directory.directory import RunDirectory
 
 
 def train_and_evaluate(
-    config: configs.ClassificationConfig, model_dir: str | os.PathLike
+    config: ClassificationConfig, model_dir: str | os.PathLike
 ) -> dict[str, Any]:
     """Trains (from the last checkpoint, if there is one) and evaluates.
 

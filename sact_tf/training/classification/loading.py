@@ -9,8 +9,7 @@ from sact_tf import paths
 from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier
 from sact_tf.training.classification import builders
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config
 from sact_tf.training.run_directory.checkpoints import found_checkpoints, restore_weights
 from sact_tf.training.run_directory.keras_files import load_keras_file
@@ -52,9 +51,7 @@ def _from_keras(path: pathlib.Path) -> ImageClassifier:
 
 
 def _from_run(run: pathlib.Path, prefix: str) -> ImageClassifier:
-    config = load_config(
-        configs.ClassificationConfig, run / "config.yaml", resolve=config_checks.resolve
-    )
+    config = load_config(ClassificationConfig, run / "config.yaml")
     backbone = builders.build_backbone(config.model, config.train.weight_decay)
     try:
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()

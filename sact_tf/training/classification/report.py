@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sact_tf.files import atomic_write_text
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.evaluator import SampleImage
 from sact_tf.training.reports import report_parts
 from sact_tf.training.run_directory.directory import RunDirectory
@@ -23,7 +23,7 @@ _GALLERY_TITLES = {
 def write_report(
     directory: RunDirectory,
     *,
-    config: configs.ClassificationConfig,
+    config: ClassificationConfig,
     metrics: dict[str, Any],
     history: Sequence[dict[str, Any]],
     samples: Sequence[SampleImage],
@@ -66,7 +66,7 @@ def write_report(
     atomic_write_text(directory.report, page)
 
 
-def _title(config: configs.ClassificationConfig) -> str:
+def _title(config: ClassificationConfig) -> str:
     model, data = config.model, config.data
     if model.network == "cifar":
         units = model.units_per_block

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from sact_tf.errors import UserError
 from sact_tf.training.classification import builders
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import DataConfig
 from sact_tf.training.classification.evaluator import ClassificationEvaluator
 from sact_tf.training.config.loading import unlocked_copy
 
@@ -27,7 +27,7 @@ class HeldOutImages:
     num_classes: int
 
 
-def held_out_images(config: configs.DataConfig, image_size: int, batch_size: int) -> HeldOutImages:
+def held_out_images(config: DataConfig, image_size: int, batch_size: int) -> HeldOutImages:
     """The held-out images as the network sees them at `image_size`.
 
     Images from files go through the preprocessing at that size (the paper's way: crop, then
@@ -51,9 +51,7 @@ def held_out_images(config: configs.DataConfig, image_size: int, batch_size: int
     return HeldOutImages(dataset, data.num_examples("validation"), data.num_classes)
 
 
-def evaluate_at(
-    model, config: configs.DataConfig, image_size: int, batch_size: int
-) -> dict[str, Any]:
+def evaluate_at(model, config: DataConfig, image_size: int, batch_size: int) -> dict[str, Any]:
     """Evaluates a classifier on held-out images of one size.
 
     Args:

@@ -5,7 +5,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar, Union
 
 import yaml
@@ -13,9 +13,7 @@ from official.modeling.hyperparams import base_config
 
 from sact_tf import paths
 from sact_tf.errors import UserError
-from sact_tf.training.config import field_types as config_types
-
-ConfigT = TypeVar("ConfigT", bound=base_config.Config)
+from sact_tf.training.config.field_types import Mismatch, checked
 
 OVERRIDE_FLAG = "--params_override"
 
@@ -27,6 +25,21 @@ class ConfigError(UserError):
         super().__init__(f"{source}: {key}: {message}" if source else f"{key}: {message}")
         self.key = key
         self.message = message
+
+
+class RootConfig(base_config.Config):
+    """A config that a file holds as a whole: its fields are sections, or settings of their own."""
+
+    def resolve(self) -> None:
+        """Fills in the values that depend on other keys, in place.
+
+        Raises:
+            ConfigError: a combination is impossible; names the key, what is allowed and what came.
+        """
+
+
+RootConfigT = TypeVar("RootConfigT", bound=RootConfig)
+ConfigT = TypeVar("ConfigT", bound=base_config.Config)
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,19 +69,16 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_
 
 
 def load_config(
-    config_class: type[ConfigT],
+    config_class: type[RootConfigT],
     path: str | os.PathLike | None,
     overrides: Sequence[str] = (),
-    resolve: Callable[[ConfigT], None] = lambda config: None,
-) -> ConfigT:
-    """Reads, overrides and checks a config.
+) -> RootConfigT:
+    """Reads, overrides, resolves and checks a config.
 
     Args:
         config_class: dataclass of the whole config; its defaults stand where nothing is said.
         path: YAML file, or None for the defaults.
         overrides: texts of the form `a.b=value,c=value` with YAML values; later ones win.
-        resolve: fills in what depends on other keys and raises `ConfigError(key, message)` for
-            combinations that are impossible.
 
     Returns:
         A locked config.
@@ -81,20 +91,17 @@ def load_config(
     if path is not None:
         _apply(config, _read_yaml(path), str(path))
         sources.append(str(path))
-    return override_config(config, overrides, resolve, sources)
+    return override_config(config, overrides, sources)
 
 
 def override_config(
-    config: ConfigT,
-    overrides: Sequence[str],
-    resolve: Callable[[ConfigT], None] = lambda config: None,
-    sources: Sequence[str] = (),
-) -> ConfigT:
-    """Overrides, checks and locks a config that stands in memory, in place.
+    config: RootConfigT, overrides: Sequence[str], sources: Sequence[str] = ()
+) -> RootConfigT:
+    """Overrides, resolves, checks and locks a config that stands in memory, in place.
 
     Args:
         config: not locked.
-        overrides, resolve: as in `load_config`.
+        overrides: as in `load_config`.
         sources: where the config comes from, for messages.
 
     Returns:
@@ -109,7 +116,7 @@ def override_config(
     if any(overrides):
         sources = [*sources, f"{OVERRIDE_FLAG}={','.join(overrides)}"]
     try:
-        resolve(config)
+        config.resolve()
     except ConfigError as error:
         source = " with ".join(sources) or "default config"
         raise ConfigError(error.key, error.message, source) from None
@@ -201,8 +208,8 @@ def _apply(config: base_config.Config, values: Mapping[str, Any], source: str, p
         section = _section_class(annotations[name])
         if section is None:
             try:
-                setattr(config, name, config_types.checked(value, annotations[name]))
-            except config_types.Mismatch as mismatch:
+                setattr(config, name, checked(value, annotations[name]))
+            except Mismatch as mismatch:
                 raise ConfigError(key, str(mismatch), source) from None
         elif isinstance(value, Mapping):
             if getattr(config, name) is None:

@@ -9,10 +9,14 @@ from sact_tf.detection import FasterRCNN
 from sact_tf.errors import UserError
 from sact_tf.models import ResNetBackbone
 from sact_tf.training.classification.builders import build_backbone, training_options
-from sact_tf.training.detection import config as configs
+from sact_tf.training.detection.config import (
+    DetectionConfig,
+    DetectionDataConfig,
+    DetectionModelConfig,
+)
 
 
-def build_data(config: configs.DetectionDataConfig):
+def build_data(config: DetectionDataConfig):
     """Builds the data set.
 
     Returns:
@@ -35,7 +39,7 @@ def build_data(config: configs.DetectionDataConfig):
     return data.CocoFolder(**config.coco.as_dict(), **common)
 
 
-def build_model(config: configs.DetectionConfig, data) -> FasterRCNN:
+def build_model(config: DetectionConfig, data) -> FasterRCNN:
     """Builds the detector for the classes of `data`, with fresh weights from the seed.
 
     Raises:
@@ -56,9 +60,7 @@ def build_model(config: configs.DetectionConfig, data) -> FasterRCNN:
         raise UserError(f"model.detector: {error}") from None
 
 
-def resnet101_flops(
-    config: configs.DetectionModelConfig, model
-) -> Callable[[int, int], int] | None:
+def resnet101_flops(config: DetectionModelConfig, model) -> Callable[[int, int], int] | None:
     """What plain ResNet-101 spends up to the same block; None for networks of other widths.
 
     Args:

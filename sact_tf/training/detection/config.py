@@ -5,7 +5,7 @@ from typing import Literal
 
 from official.modeling.hyperparams import base_config
 
-from sact_tf.training.classification import config as configs
+from sact_tf.training.config.checks import forbid, num_blocks
 from sact_tf.training.config.field_types import (
     Fraction,
     NonNegativeInt,
@@ -13,6 +13,12 @@ from sact_tf.training.config.field_types import (
     PositiveFloat,
     PositiveInt,
 )
+from sact_tf.training.config.loading import ConfigError
+from sact_tf.training.config.sections import EvaluationConfig, ModelConfig, TrainConfig
+from sact_tf.training.config.training_config import TrainingConfig
+
+_SOURCES = ("digit_scenes", "coco", "tfds")
+_COCO_FILES = ("train_annotations", "train_images", "validation_annotations", "validation_images")
 
 
 @dataclasses.dataclass
@@ -51,7 +57,7 @@ class DetectorConfig(base_config.Config):
 
 
 @dataclasses.dataclass
-class DetectionModelConfig(configs.ModelConfig):
+class DetectionModelConfig(ModelConfig):
     """The backbone, as for classification (`units` may have any number of blocks from two up), and
     the detector on it."""
 
@@ -151,7 +157,7 @@ class DetectionDataConfig(base_config.Config):
 
 
 @dataclasses.dataclass
-class DetectionTrainConfig(configs.TrainConfig):
+class DetectionTrainConfig(TrainConfig):
     """As for classification, without `label_smoothing` and `flops_budget`.
 
     Attributes:
@@ -163,22 +169,19 @@ class DetectionTrainConfig(configs.TrainConfig):
 
 
 @dataclasses.dataclass
-class DetectionEvaluationConfig(base_config.Config):
-    """Evaluation on the held-out images.
+class DetectionEvaluationConfig(EvaluationConfig):
+    """As for classification.
 
     Attributes:
-        every: steps between evaluations in `--mode=train_and_eval`; only at the end if null.
-        batch_size: images evaluated at once; changes nothing but speed.
         pictures: held-out images that the report shows, in memory until then.
     """
 
-    every: PositiveInt | None = None
     batch_size: PositiveInt = 4
     pictures: PositiveInt = 12
 
 
 @dataclasses.dataclass
-class DetectionConfig(base_config.Config):
+class DetectionConfig(TrainingConfig):
     """A detection run. The sections are described by their classes."""
 
     model: DetectionModelConfig = dataclasses.field(default_factory=DetectionModelConfig)
@@ -187,4 +190,71 @@ class DetectionConfig(base_config.Config):
     evaluation: DetectionEvaluationConfig = dataclasses.field(
         default_factory=DetectionEvaluationConfig
     )
-    runtime: configs.RuntimeConfig = dataclasses.field(default_factory=configs.RuntimeConfig)
+
+    def resolve(self) -> None:
+        super().resolve()
+        _resolve_detector(self.model)
+        _resolve_data(self.data)
+        if self.runtime.strategy == "tpu":
+            raise ConfigError(
+                "runtime.strategy",
+                "detectors suppress boxes by an operation that TPUs do not have; received tpu",
+            )
+        forbid(self.train, "train", ["flops_budget"], "for detectors")
+        if self.train.label_smoothing:
+            raise ConfigError(
+                "train.label_smoothing",
+                f"expected 0 for detectors, received {self.train.label_smoothing}",
+            )
+
+
+def _resolve_detector(model: DetectionModelConfig) -> None:
+    blocks = num_blocks(model)
+    if blocks < 2:
+        raise ConfigError(
+            "model.units",
+            "a detector needs two blocks or more, for features and for boxes; "
+            f"received {model.units}",
+        )
+    names = [f"block{number}" for number in range(1, blocks + 1)]
+    detector = model.detector
+    if detector.feature_block is None:
+        detector.feature_block = names[-2]
+    if detector.feature_block not in names[:-1]:
+        raise ConfigError(
+            "model.detector.feature_block",
+            f"expected one of {', '.join(names[:-1])} (the block after it classifies boxes), "
+            f"received {detector.feature_block}",
+        )
+    if detector.adaptive_box_head and model.halting is None:
+        raise ConfigError(
+            "model.detector.adaptive_box_head", "needs halting; expected false with halting: null"
+        )
+    for key in ("anchor_sizes", "aspect_ratios"):
+        if not getattr(detector, key):
+            raise ConfigError(f"model.detector.{key}", "expected at least one, received []")
+
+
+def _resolve_data(data: DetectionDataConfig) -> None:
+    others = [source for source in _SOURCES if source != data.source]
+    forbid(data, "data", others, f"with source: {data.source}")
+    if data.source == "digit_scenes":
+        forbid(data, "data", ["preprocessing"], "with source: digit_scenes (it has its own)")
+        for key in ("flip", "skip_corrupt"):
+            if getattr(data, key):
+                raise ConfigError(f"data.{key}", "expected false with source: digit_scenes")
+        data.flip = False
+        if data.digit_scenes is None:
+            data.digit_scenes = DigitScenesConfig()
+        return
+    if data.preprocessing is None:
+        data.preprocessing = DetectionPreprocessingConfig()
+    if data.flip is None:
+        data.flip = True
+    if data.source == "tfds":
+        if data.tfds is None:
+            data.tfds = TfdsCocoConfig()
+        return
+    for key in _COCO_FILES:
+        if data.coco is None or not getattr(data.coco, key):
+            raise ConfigError(f"data.coco.{key}", "source: coco needs it")

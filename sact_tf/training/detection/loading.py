@@ -14,8 +14,7 @@ from sact_tf.errors import UserError
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.config.loading import load_config
 from sact_tf.training.detection import builders as detection_builders
-from sact_tf.training.detection import checks as detection_checks
-from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.run_directory.checkpoints import found_checkpoints, restore_weights
 from sact_tf.training.run_directory.keras_files import load_keras_file
 
@@ -76,9 +75,7 @@ def _from_keras(path: pathlib.Path) -> FasterRCNN:
 
 
 def _from_checkpoint(run: pathlib.Path, prefix: str) -> FasterRCNN:
-    config = load_config(
-        detection_configs.DetectionConfig, run / "config.yaml", resolve=detection_checks.resolve
-    )
+    config = load_config(DetectionConfig, run / "config.yaml")
     model = detection_builders.build_model(config, detection_builders.build_data(config.data))
     try:
         restore_weights(prefix, model, config.train.weight_average)

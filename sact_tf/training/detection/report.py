@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sact_tf.files import atomic_write_text
-from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.detection.evaluator import SampleDetections
 from sact_tf.training.reports import report_parts
 from sact_tf.training.run_directory.directory import RunDirectory
@@ -31,7 +31,7 @@ _LOSSES = {
 def write_report(
     directory: RunDirectory,
     *,
-    config: detection_configs.DetectionConfig,
+    config: DetectionConfig,
     metrics: dict[str, Any],
     history: Sequence[dict[str, Any]],
     samples: Sequence[SampleDetections],
@@ -82,7 +82,7 @@ def write_report(
     )
 
 
-def _title(config: detection_configs.DetectionConfig) -> str:
+def _title(config: DetectionConfig) -> str:
     model, data = config.model, config.data
     network = f"ResNet-{model.depth}" if model.depth else "ResNet"
     halting = report_parts.HALTING_NAMES[model.halting]

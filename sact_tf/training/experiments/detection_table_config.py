@@ -2,17 +2,14 @@
 
 import dataclasses
 
-from official.modeling.hyperparams import base_config
-
 from sact_tf.training.config.field_types import PositiveFloat, PositiveInt
-from sact_tf.training.config.loading import ConfigError, unlocked_copy
-from sact_tf.training.detection import checks as detection_checks
-from sact_tf.training.detection import config as detection_configs
+from sact_tf.training.config.loading import ConfigError, RootConfig, unlocked_copy
+from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.experiments.tradeoff.config import StageConfig, apply_stage
 
 
 @dataclasses.dataclass
-class DetectionTableConfig(base_config.Config):
+class DetectionTableConfig(RootConfig):
     """Plain extractors of two depths, and adaptive ones for several tau.
 
     Attributes:
@@ -23,13 +20,37 @@ class DetectionTableConfig(base_config.Config):
         adaptive: how ACT and SACT are trained, from the deep plain detector on.
     """
 
-    base: detection_configs.DetectionConfig = dataclasses.field(
-        default_factory=detection_configs.DetectionConfig
-    )
+    base: DetectionConfig = dataclasses.field(default_factory=DetectionConfig)
     shallow_units: list[PositiveInt] | None = None
     sact: list[PositiveFloat] = dataclasses.field(default_factory=list)
     act: list[PositiveFloat] = dataclasses.field(default_factory=list)
     adaptive: StageConfig = dataclasses.field(default_factory=StageConfig)
+
+    def resolve(self) -> None:
+        try:
+            self.base.resolve()
+        except ConfigError as error:
+            raise ConfigError(f"base.{error.key}", error.message) from None
+        if self.base.model.halting is not None:
+            raise ConfigError(
+                "base.model.halting",
+                "the base is the plain detector; expected null, received "
+                f"{self.base.model.halting}",
+            )
+        units = self.base.model.units
+        if self.shallow_units is not None and (
+            units is None or len(units) != len(self.shallow_units)
+        ):
+            raise ConfigError(
+                "shallow_units",
+                f"expected one number for each block of base.model.units ({units}), received "
+                f"{self.shallow_units}",
+            )
+        for planned in planned_detectors(self):
+            try:
+                detector_config(self, planned, "unknown")
+            except ConfigError as error:
+                raise ConfigError(f"{planned.name} ({error.key})", error.message) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,37 +75,6 @@ class PlannedDetector:
         return f"{self.halting}_{self.ponder_weight:g}"
 
 
-def resolve(config: DetectionTableConfig) -> None:
-    """Fills in what depends on other keys, in place.
-
-    Raises:
-        ConfigError: a combination is impossible.
-    """
-    try:
-        detection_checks.resolve(config.base)
-    except ConfigError as error:
-        raise ConfigError(f"base.{error.key}", error.message) from None
-    if config.base.model.halting is not None:
-        raise ConfigError(
-            "base.model.halting",
-            f"the base is the plain detector; expected null, received {config.base.model.halting}",
-        )
-    units = config.base.model.units
-    if config.shallow_units is not None and (
-        units is None or len(units) != len(config.shallow_units)
-    ):
-        raise ConfigError(
-            "shallow_units",
-            f"expected one number for each block of base.model.units ({units}), received "
-            f"{config.shallow_units}",
-        )
-    for planned in planned_detectors(config):
-        try:
-            detector_config(config, planned, "unknown")
-        except ConfigError as error:
-            raise ConfigError(f"{planned.name} ({error.key})", error.message) from None
-
-
 def planned_detectors(config: DetectionTableConfig) -> list[PlannedDetector]:
     """All detectors of the table, the deep plain one first."""
     planned = [PlannedDetector()]
@@ -97,7 +87,7 @@ def planned_detectors(config: DetectionTableConfig) -> list[PlannedDetector]:
 
 def detector_config(
     config: DetectionTableConfig, planned: PlannedDetector, deep_dir: str
-) -> detection_configs.DetectionConfig:
+) -> DetectionConfig:
     """The config of one run.
 
     Args:
@@ -113,6 +103,6 @@ def detector_config(
         result.model.ponder_weight = planned.ponder_weight
         result.train.warm_start = deep_dir
         apply_stage(config.adaptive, result.train)
-    detection_checks.resolve(result)
+    result.resolve()
     result.lock()
     return result

@@ -4,8 +4,7 @@ import json
 import pathlib
 
 from sact_tf.errors import UserError
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config, unlocked_copy
 
 
@@ -35,7 +34,7 @@ def matched_units(source: pathlib.Path) -> list[int]:
         ) from None
 
 
-def matched_config(source: pathlib.Path) -> configs.ClassificationConfig:
+def matched_config(source: pathlib.Path) -> ClassificationConfig:
     """The config of the matched plain network.
 
     Data, optimizer and length are those of the source. The network has the source's mean units, no
@@ -51,9 +50,7 @@ def matched_config(source: pathlib.Path) -> configs.ClassificationConfig:
     path = source / "config.yaml"
     if not path.is_file():
         raise UserError(f"--source={source}: expected a run directory, found no config.yaml there")
-    config = unlocked_copy(
-        load_config(configs.ClassificationConfig, path, resolve=config_checks.resolve)
-    )
+    config = unlocked_copy(load_config(ClassificationConfig, path))
     if config.model.halting is None:
         raise UserError(
             f"--source={source}: the network has no halting, so there is nothing to match; "

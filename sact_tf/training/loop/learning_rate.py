@@ -5,7 +5,7 @@ import math
 import keras
 import tensorflow as tf
 
-from sact_tf.training.classification import config as configs
+from sact_tf.training.config.sections import LearningRateConfig
 
 
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
@@ -16,7 +16,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         total_steps: steps of the run, where cosine reaches zero.
     """
 
-    def __init__(self, config: configs.LearningRateConfig, total_steps: int):
+    def __init__(self, config: LearningRateConfig, total_steps: int):
         super().__init__()
         self.config = config
         self.total_steps = total_steps
@@ -43,4 +43,4 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
 
     @classmethod
     def from_config(cls, config):
-        return cls(configs.LearningRateConfig(config["config"]), config["total_steps"])
+        return cls(LearningRateConfig(config["config"]), config["total_steps"])

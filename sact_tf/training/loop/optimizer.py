@@ -2,7 +2,7 @@
 
 import keras
 
-from sact_tf.training.classification import config as configs
+from sact_tf.training.config.sections import TrainConfig
 from sact_tf.training.loop.learning_rate import LearningRate
 
 
@@ -18,7 +18,7 @@ class ReducedGradientsSGD(keras.optimizers.SGD):
 
 
 def build_optimizer(
-    config: configs.TrainConfig, learning_rate: LearningRate, model
+    config: TrainConfig, learning_rate: LearningRate, model
 ) -> keras.optimizers.Optimizer:
     """Builds SGD with momentum, its slots made."""
     optimizer = ReducedGradientsSGD(learning_rate, momentum=config.momentum, name="sgd")

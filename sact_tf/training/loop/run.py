@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_path, atomic_write_json
-from sact_tf.training.config.runtime_checks import check_shares
+from sact_tf.training.config.checks import check_shares
 from sact_tf.training.loop.input_distribution import distributed_batches
 from sact_tf.training.loop.learning_rate import LearningRate
 from sact_tf.training.loop.optimizer import build_optimizer

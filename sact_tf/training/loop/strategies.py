@@ -6,10 +6,10 @@ import os
 import tensorflow as tf
 
 from sact_tf.errors import UserError
-from sact_tf.training.classification import config as configs
+from sact_tf.training.config.sections import RuntimeConfig
 
 
-def build_strategy(config: configs.RuntimeConfig) -> tf.distribute.Strategy:
+def build_strategy(config: RuntimeConfig) -> tf.distribute.Strategy:
     """Builds the strategy; `multi_worker_mirrored` waits here until all workers are there.
 
     Nothing may have run in TensorFlow before: devices and collectives are set up at its start. A
@@ -28,7 +28,7 @@ def build_strategy(config: configs.RuntimeConfig) -> tf.distribute.Strategy:
 _built: dict[tuple, tf.distribute.Strategy] = {}
 
 
-def _build(config: configs.RuntimeConfig) -> tf.distribute.Strategy:
+def _build(config: RuntimeConfig) -> tf.distribute.Strategy:
     if config.strategy == "one_device":
         return tf.distribute.get_strategy()
     if config.strategy == "mirrored":

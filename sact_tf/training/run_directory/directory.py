@@ -2,13 +2,13 @@
 
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from official.modeling.hyperparams import base_config
 
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
-from sact_tf.training.config.loading import ConfigT, dump_config, flat_items, load_config
+from sact_tf.training.config.loading import RootConfigT, dump_config, flat_items, load_config
 
 # A run may go on with these changed; everything else in these sections makes another run of it.
 _SECTIONS = ("model", "data", "train")
@@ -46,11 +46,10 @@ class RunDirectory:
 
     def read_config(
         self,
-        config_class: type[ConfigT],
+        config_class: type[RootConfigT],
         path: str | os.PathLike | None,
         overrides: Sequence[str],
-        resolve: Callable[[ConfigT], None],
-    ) -> ConfigT:
+    ) -> RootConfigT:
         """Reads the config at `path`, or that of the run that is here; see `load_config`.
 
         Raises:
@@ -60,7 +59,7 @@ class RunDirectory:
             if not self.config.exists():
                 raise UserError(f"--config is needed: there is no run in --model_dir={self.path}")
             path = self.config
-        return load_config(config_class, path, overrides, resolve)
+        return load_config(config_class, path, overrides)
 
     def adopt(self, config: base_config.Config, read_only: bool = False) -> list[str]:
         """Saves the resolved config, after comparing it with the one of a run that is here.

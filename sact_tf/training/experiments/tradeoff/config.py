@@ -4,10 +4,10 @@ import dataclasses
 
 from official.modeling.hyperparams import base_config
 
-from sact_tf.training.classification import checks as config_checks
-from sact_tf.training.classification import config as configs
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.field_types import PositiveFloat, PositiveInt
-from sact_tf.training.config.loading import ConfigError, unlocked_copy
+from sact_tf.training.config.loading import ConfigError, RootConfig, unlocked_copy
+from sact_tf.training.config.sections import LearningRateConfig, TrainConfig
 
 
 @dataclasses.dataclass
@@ -20,7 +20,7 @@ class StageConfig(base_config.Config):
     """
 
     steps: PositiveInt | None = None
-    learning_rate: configs.LearningRateConfig | None = None
+    learning_rate: LearningRateConfig | None = None
 
 
 @dataclasses.dataclass
@@ -42,7 +42,7 @@ class MethodConfig(base_config.Config):
 
 
 @dataclasses.dataclass
-class TradeoffConfig(base_config.Config):
+class TradeoffConfig(RootConfig):
     """An experiment like figure 7 of the paper.
 
     Attributes:
@@ -56,9 +56,7 @@ class TradeoffConfig(base_config.Config):
         calibration_images: training images that calibration looks at.
     """
 
-    base: configs.ClassificationConfig = dataclasses.field(
-        default_factory=configs.ClassificationConfig
-    )
+    base: ClassificationConfig = dataclasses.field(default_factory=ClassificationConfig)
     adaptive: StageConfig = dataclasses.field(default_factory=StageConfig)
     matched: StageConfig = dataclasses.field(default_factory=StageConfig)
     act: MethodConfig = dataclasses.field(default_factory=MethodConfig)
@@ -67,6 +65,41 @@ class TradeoffConfig(base_config.Config):
     image_sizes: list[PositiveInt] = dataclasses.field(default_factory=lambda: [224])
     seeds: PositiveInt = 1
     calibration_images: PositiveInt = 500
+
+    def resolve(self) -> None:
+        try:
+            self.base.resolve()
+        except ConfigError as error:
+            raise ConfigError(f"base.{error.key}", error.message) from None
+        for key in ("halting", "flops_budget", "warm_start"):
+            section = self.base.model if key == "halting" else self.base.train
+            if getattr(section, key) is not None:
+                name = f"base.{'model' if key == 'halting' else 'train'}.{key}"
+                raise ConfigError(
+                    name,
+                    "the base is the plain network; expected null, received "
+                    f"{getattr(section, key)}",
+                )
+        for kind in ("act", "sact"):
+            method = getattr(self, kind)
+            for key in ("matched_baselines", "calibrated"):
+                if key == "calibrated" and method.calibrated and not method.ponder_weights:
+                    raise ConfigError(f"{kind}.calibrated", "needs a network in ponder_weights")
+            unknown = set(method.matched_baselines) - set(method.ponder_weights)
+            if unknown:
+                raise ConfigError(
+                    f"{kind}.matched_baselines",
+                    f"expected some of ponder_weights {method.ponder_weights}, received "
+                    f"{method.matched_baselines}",
+                )
+        if self.other_depths and self.base.model.network != "imagenet":
+            raise ConfigError("other_depths", "only network: imagenet has standard depths")
+        for run in planned_runs(self):
+            if run.method in ("act", "sact", "act_budget", "sact_budget"):
+                try:
+                    run_config(self, run, "unknown")
+                except ConfigError as error:
+                    raise ConfigError(f"{run.method} ({error.key})", error.message) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,46 +136,6 @@ def _halting_of(method: str) -> str | None:
     return None if kind == "plain" else kind
 
 
-def resolve(config: TradeoffConfig) -> None:
-    """Fills in what depends on other keys, in place.
-
-    Raises:
-        ConfigError: a combination is impossible.
-    """
-    try:
-        config_checks.resolve(config.base)
-    except ConfigError as error:
-        raise ConfigError(f"base.{error.key}", error.message) from None
-    for key in ("halting", "flops_budget", "warm_start"):
-        section = config.base.model if key == "halting" else config.base.train
-        if getattr(section, key) is not None:
-            name = f"base.{'model' if key == 'halting' else 'train'}.{key}"
-            raise ConfigError(
-                name,
-                f"the base is the plain network; expected null, received {getattr(section, key)}",
-            )
-    for kind in ("act", "sact"):
-        method = getattr(config, kind)
-        for key in ("matched_baselines", "calibrated"):
-            if key == "calibrated" and method.calibrated and not method.ponder_weights:
-                raise ConfigError(f"{kind}.calibrated", "needs a network in ponder_weights")
-        unknown = set(method.matched_baselines) - set(method.ponder_weights)
-        if unknown:
-            raise ConfigError(
-                f"{kind}.matched_baselines",
-                f"expected some of ponder_weights {method.ponder_weights}, received "
-                f"{method.matched_baselines}",
-            )
-    if config.other_depths and config.base.model.network != "imagenet":
-        raise ConfigError("other_depths", "only network: imagenet has standard depths")
-    for run in planned_runs(config):
-        if run.method in ("act", "sact", "act_budget", "sact_budget"):
-            try:
-                run_config(config, run, "unknown")
-            except ConfigError as error:
-                raise ConfigError(f"{run.method} ({error.key})", error.message) from None
-
-
 def planned_runs(config: TradeoffConfig) -> list[PlannedRun]:
     """All runs of the experiment, every one after those it needs."""
     runs = []
@@ -170,9 +163,7 @@ def planned_runs(config: TradeoffConfig) -> list[PlannedRun]:
     return runs
 
 
-def run_config(
-    config: TradeoffConfig, run: PlannedRun, source_dir: str
-) -> configs.ClassificationConfig:
+def run_config(config: TradeoffConfig, run: PlannedRun, source_dir: str) -> ClassificationConfig:
     """The config of a plain, ACT or SACT run.
 
     Args:
@@ -193,12 +184,12 @@ def run_config(
         else:
             result.model.ponder_weight = run.value
         apply_stage(config.adaptive, result.train)
-    config_checks.resolve(result)
+    result.resolve()
     result.lock()
     return result
 
 
-def apply_stage(stage: StageConfig, train: configs.TrainConfig) -> None:
+def apply_stage(stage: StageConfig, train: TrainConfig) -> None:
     """Puts what a stage says into the section `train` of a run, in place."""
     if stage.steps is not None:
         train.steps = stage.steps

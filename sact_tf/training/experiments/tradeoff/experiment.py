@@ -8,7 +8,6 @@ from sact_tf import budget
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_path, atomic_write_json
 from sact_tf.training.classification import builders
-from sact_tf.training.classification import checks as config_checks
 from sact_tf.training.classification.job import train_and_evaluate
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.resolutions import evaluate_at
@@ -62,7 +61,7 @@ class Experiment:
             return run_config(self._config, run, str(source))
         config = matched_config(source)
         apply_stage(self._config.matched, config.train)
-        config_checks.resolve(config)
+        config.resolve()
         config.lock()
         return config
 

@@ -1,47 +1,28 @@
-"""What the keys of a classification config demand of one another."""
+"""What the keys of the sections of any training config demand of one another."""
 
-from sact_tf.training.classification import config as configs
+from official.modeling.hyperparams import base_config
+
 from sact_tf.training.config.loading import ConfigError
-from sact_tf.training.config.runtime_checks import check_runtime
+from sact_tf.training.config.sections import ModelConfig, RuntimeConfig, TrainConfig
 
-_BLOCKS = {"imagenet": 4, "cifar": 3}
+BLOCKS = {"imagenet": 4, "cifar": 3}
 _BASE_CHANNELS = {"imagenet": 64, "cifar": 16}
 _HALTING_DEFAULTS = {"ponder_weight": 0.005, "halting_epsilon": 0.01, "halting_bias": -3.0}
 
 
-def resolve(config: configs.ClassificationConfig) -> None:
-    """Fills in the values that depend on other keys, in place.
-
-    Raises:
-        ConfigError: a combination is impossible; names the key, what is allowed and what came.
-    """
-    resolve_network(config.model)
-    resolve_halting(config.model)
-    _resolve_data(config.data)
-    check_learning_rate(config.train)
-    check_runtime(config)
-    if config.train.flops_budget is not None and config.model.halting is None:
-        raise ConfigError(
-            "train.flops_budget",
-            "a network without halting always spends the same; expected null with halting: null, "
-            f"received {config.train.flops_budget}",
-        )
-
-
-def num_blocks(model: configs.ModelConfig) -> int:
+def num_blocks(model: ModelConfig) -> int:
     """Number of blocks of the network."""
-    return len(model.units) if model.units else _BLOCKS[model.network]
+    return len(model.units) if model.units else BLOCKS[model.network]
 
 
-def resolve_network(model: configs.ModelConfig, any_blocks: bool = False) -> None:
+def resolve_network(model: ModelConfig) -> None:
     """Checks and completes what describes the units.
 
     Args:
         model: changed in place.
-        any_blocks: whether `units` may have another number of blocks than classifiers have.
 
     Raises:
-        ConfigError: as `resolve`.
+        ConfigError: a combination is impossible; names the key, what is allowed and what came.
     """
     if model.network == "imagenet":
         forbid(model, "model", ["units_per_block"], "with network: imagenet (give depth or units)")
@@ -51,29 +32,22 @@ def resolve_network(model: configs.ModelConfig, any_blocks: bool = False) -> Non
                 "network: imagenet takes exactly one of depth and units, "
                 f"received depth={model.depth} and units={model.units}",
             )
-        wrong_number = model.units is not None and len(model.units) != _BLOCKS["imagenet"]
-        if wrong_number and not any_blocks:
-            raise ConfigError(
-                "model.units",
-                f"expected one number of units per block ({_BLOCKS['imagenet']}), "
-                f"received {model.units}",
-            )
     else:
         forbid(model, "model", ["depth", "units"], "with network: cifar (give units_per_block)")
         if model.units_per_block is None:
             raise ConfigError("model.units_per_block", "network: cifar needs it, received null")
         units = model.units_per_block
-        if isinstance(units, list) and len(units) != _BLOCKS["cifar"]:
+        if isinstance(units, list) and len(units) != BLOCKS["cifar"]:
             raise ConfigError(
                 "model.units_per_block",
-                f"expected an int or one per block ({_BLOCKS['cifar']}), received {units}",
+                f"expected an int or one per block ({BLOCKS['cifar']}), received {units}",
             )
     if model.base_channels is None:
         model.base_channels = _BASE_CHANNELS[model.network]
 
 
-def resolve_halting(model: configs.ModelConfig) -> None:
-    """Checks and completes what describes the halting, likewise."""
+def resolve_halting(model: ModelConfig) -> None:
+    """Checks and completes what describes the halting, as `resolve_network` the units."""
     if isinstance(model.tile_size, list) and len(model.tile_size) != num_blocks(model):
         raise ConfigError(
             "model.tile_size",
@@ -109,57 +83,11 @@ def resolve_halting(model: configs.ModelConfig) -> None:
             setattr(model, key, value)
 
 
-def _resolve_data(data: configs.DataConfig) -> None:
-    others = {"cluttered_digits", "tfds", "image_folder"} - {data.source}
-    forbid(data, "data", sorted(others), f"with source: {data.source}")
-    if data.source == "cluttered_digits":
-        forbid(data, "data", ["preprocessing"], "with source: cluttered_digits (it has its own)")
-        if data.skip_corrupt:
-            raise ConfigError(
-                "data.skip_corrupt", "source: cluttered_digits has no files; expected false"
-            )
-        if data.cluttered_digits is None:
-            data.cluttered_digits = configs.ClutteredDigitsConfig()
-        _check_canvas(data.cluttered_digits)
-        return
-    if data.preprocessing is None:
-        data.preprocessing = configs.PreprocessingConfig()
-    size = data.preprocessing.image_size
-    if isinstance(size, list) and len(size) != 2:
-        raise ConfigError(
-            "data.preprocessing.image_size", f"expected an int or [height, width], received {size}"
-        )
-    if data.source == "tfds":
-        if data.tfds is None or not data.tfds.name:
-            raise ConfigError("data.tfds.name", "source: tfds needs the name of a data set")
-        return
-    folder = data.image_folder
-    if folder is None or not folder.train_dir:
-        raise ConfigError("data.image_folder.train_dir", "source: image_folder needs a folder")
-    if folder.validation_dir is not None and folder.validation_fraction is not None:
-        raise ConfigError(
-            "data.image_folder.validation_fraction",
-            "expected null beside validation_dir "
-            f"({folder.validation_dir}), received {folder.validation_fraction}",
-        )
-
-
-def _check_canvas(digits: configs.ClutteredDigitsConfig) -> None:
-    for key in ("digit_size", "distractor_size"):
-        allowed = digits.image_size if key == "digit_size" else digits.digit_size
-        owner = "image_size" if key == "digit_size" else "digit_size"
-        if getattr(digits, key) > allowed:
-            raise ConfigError(
-                f"data.cluttered_digits.{key}",
-                f"expected at most {owner} ({allowed}), received {getattr(digits, key)}",
-            )
-
-
-def check_learning_rate(train: configs.TrainConfig) -> None:
+def check_learning_rate(train: TrainConfig) -> None:
     """Checks the schedule.
 
     Raises:
-        ConfigError: as `resolve`.
+        ConfigError: as `resolve_network`.
     """
     rate = train.learning_rate
     section = "train.learning_rate"
@@ -191,7 +119,40 @@ def check_learning_rate(train: configs.TrainConfig) -> None:
         )
 
 
-def forbid(section, prefix: str, keys: list[str], when: str) -> None:
+def check_runtime(runtime: RuntimeConfig, train: TrainConfig, execution: str) -> None:
+    """Checks `runtime`, and `train` and `model.execution` beside it.
+
+    Raises:
+        ConfigError: as `resolve_network`.
+    """
+    for key, strategy in (("replicas", "mirrored"), ("tpu", "tpu")):
+        value = getattr(runtime, key)
+        if value is not None and runtime.strategy != strategy:
+            raise ConfigError(
+                f"runtime.{key}",
+                f"must be null with strategy: {runtime.strategy}, received {value}",
+            )
+    if runtime.strategy == "tpu" and not runtime.tpu:
+        raise ConfigError("runtime.tpu", "strategy: tpu needs the name of a TPU, or local")
+    if runtime.strategy == "tpu" and execution != "masked":
+        raise ConfigError(
+            "model.execution",
+            f"strategy: tpu compiles static shapes; expected masked, received {execution}",
+        )
+    check_shares(train.batch_size, (runtime.replicas or 1) * train.gradient_accumulation)
+
+
+def check_shares(batch_size: int, parts: int) -> None:
+    """Raises a `ConfigError` if a batch cannot be shared evenly by replicas and accumulation."""
+    if batch_size % parts:
+        raise ConfigError(
+            "train.batch_size",
+            f"expected a multiple of replicas * gradient_accumulation ({parts}), "
+            f"received {batch_size}",
+        )
+
+
+def forbid(section: base_config.Config, prefix: str, keys: list[str], when: str) -> None:
     """Raises a `ConfigError` if one of the section's keys is given."""
     for key in keys:
         value = getattr(section, key)
