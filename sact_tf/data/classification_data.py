@@ -1,13 +1,14 @@
-"""What the training programs ask of a data set for classification."""
+"""Data sets for classification: what training asks of them, and those read by number."""
 
 import abc
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from sact_tf.errors import UserError
-
-SPLITS = ("train", "validation")
+from sact_tf.data.pipeline.indexed_data import IndexedData
+from sact_tf.data.preprocessing import evaluation_function, training_function
 
 
 class ImageClassificationData(abc.ABC):
@@ -36,24 +37,10 @@ class ImageClassificationData(abc.ABC):
     def train(
         self, batch_size: int, seed: int, start_step: int = 0, step_stride: int = 1
     ) -> tf.data.Dataset:
-        """Endless batches of augmented training examples.
-
-        The examples are one endless stream: one permutation of the split after the other, batches
-        run across the ends of epochs. Which example stands where, and its augmentation, depends on
-        (seed, epoch, example) alone. So `start_step=k` gives exactly the batches k, k + 1, ... of a
-        run that started at 0, and costs nothing: nothing is read or decoded for what is skipped.
-
-        Args:
-            batch_size: examples per batch; every batch is full.
-            seed: int >= 0.
-            start_step: number of batches to skip.
-            step_stride: take every so many-th batch from there on, as workers do that share them.
+        """Endless batches of augmented training examples; see `IndexedData.train`.
 
         Returns:
             A dataset of {"image": float32 [batch, height, width, 3], "label": int32 [batch]}.
-
-        Raises:
-            sact_tf.errors.UserError: an argument is out of its range.
         """
 
     @abc.abstractmethod
@@ -70,15 +57,55 @@ class ImageClassificationData(abc.ABC):
         """
 
 
-def check_split(split: str) -> str:
-    """Returns `split`, or raises a `UserError` if there is no such split."""
-    if split not in SPLITS:
-        raise UserError(f"Expected split to be one of {SPLITS}, received {split!r}")
-    return split
+class IndexedClassificationData(IndexedData, ImageClassificationData):
+    """Base class: a subclass says how many examples there are and reads one of them.
 
+    Args:
+        num_classes: number of classes.
+        class_names: one name per class, or None.
+        preprocessing: see `sact_tf.data.preprocessing`.
+        skip_corrupt: whether to skip images that cannot be read, see `IndexedData`.
+    """
 
-def check_integer(name: str, value: Any, minimum: int) -> int:
-    """Returns `value`, or raises a `UserError` if it is no int of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise UserError(f"Expected {name} to be an int of at least {minimum}, received {value!r}")
-    return value
+    _signature = {
+        "image": tf.TensorSpec([None, None, 3], tf.uint8),
+        "label": tf.TensorSpec([], tf.int32),
+        "path": tf.TensorSpec([], tf.string),
+    }
+
+    def __init__(
+        self,
+        num_classes: int,
+        class_names: list[str] | None,
+        preprocessing: Mapping[str, Any],
+        skip_corrupt: bool,
+    ):
+        super().__init__(skip_corrupt)
+        self.num_classes = num_classes
+        self.class_names = class_names
+        self.preprocessing = dict(preprocessing)
+        self._evaluation_function = evaluation_function(preprocessing)
+        self._training_function = training_function(preprocessing)
+
+    @abc.abstractmethod
+    def _read(self, split: str, index: int) -> tuple[np.ndarray, int]:
+        """Reads an example; called from several threads.
+
+        Returns:
+            The image, uint8 [height, width, 3], and its label.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+
+    def _arrays(self, split: str, index: int) -> Sequence[Any]:
+        image, label = self._read(split, index)
+        return image, np.int32(label), self._path(split, index).encode("utf-8", "surrogateescape")
+
+    def _prepare(
+        self, example: dict[str, tf.Tensor], seed: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        if seed is None:
+            return {**example, "image": self._evaluation_function(example["image"])}
+        image = self._training_function(example["image"], seed)
+        return {"image": image, "label": example["label"]}

@@ -3,17 +3,14 @@
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.data.classification_data import (
-    ImageClassificationData,
-    check_integer,
-    check_split,
-)
+from sact_tf.data.checks import check_integer, check_split, check_stream
+from sact_tf.data.classification_data import ImageClassificationData
 from sact_tf.data.digit_canvases import Canvases, DigitBank, draw_canvases
-from sact_tf.data.example_order import ExampleOrder
-from sact_tf.data.indexed_data import with_fixed_order
+from sact_tf.data.pipeline.example_order import ExampleOrder
+from sact_tf.data.pipeline.indexed_data import with_fixed_order
+from sact_tf.data.pipeline.python_calls import call_python
+from sact_tf.data.pipeline.random_bits import random_keys
 from sact_tf.data.preprocessing import evaluation_function
-from sact_tf.data.python_calls import call_python
-from sact_tf.data.random_bits import random_keys
 from sact_tf.errors import UserError
 
 _DIGIT_RANGES = {"train": (0, 1297), "validation": (1297, 1797)}
@@ -120,10 +117,7 @@ class ClutteredDigits(ImageClassificationData):
     def train(
         self, batch_size: int, seed: int, start_step: int = 0, step_stride: int = 1
     ) -> tf.data.Dataset:
-        check_integer("batch_size", batch_size, 1)
-        check_integer("seed", seed, 0)
-        check_integer("start_step", start_step, 0)
-        check_integer("step_stride", step_stride, 1)
+        check_stream(batch_size, seed, start_step, step_stride)
         order = ExampleOrder(self._counts["train"], seed)
 
         def load(step):

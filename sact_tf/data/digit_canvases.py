@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from sact_tf.data.random_bits import random_uniform
+from sact_tf.data.pipeline.random_bits import random_uniform
 
 _SOURCE_MAXIMUM = 16  # load_digits counts the ink of 4x4 pixels.
 
@@ -73,7 +73,8 @@ def draw_canvases(
     Args:
         bank: the digits.
         digits: int64 [N], the digit of each canvas, by its place in the bank.
-        keys: uint64 [N] (`sact_tf.data.random_bits`); each decides everything else of its canvas.
+        keys: uint64 [N] (`sact_tf.data.pipeline.random_bits`); each decides everything else of
+            its canvas.
         canvas_size: side of the canvas in pixels.
         num_distractors: pieces per canvas.
         distractor_size: side of the pieces in pixels.

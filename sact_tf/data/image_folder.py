@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sact_tf.data.classification_data import check_split
+from sact_tf.data.checks import check_split
+from sact_tf.data.classification_data import IndexedClassificationData
 from sact_tf.data.images import EXTENSIONS, is_image_name, read_image
-from sact_tf.data.indexed_data import IndexedClassificationData
 from sact_tf.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class ImageFolder(IndexedClassificationData):
             it is the same in each run and does not change with the order of a listing.
         preprocessing: see `sact_tf.data.preprocessing`.
         skip_corrupt: whether to count and skip images that cannot be read instead of stopping.
-            Those found at construction are out of `num_examples`; see `IndexedClassificationData`
+            Those found at construction are out of `num_examples`; see `IndexedData`
             for the others.
         check_files: whether to decode all files at construction; by size, as above, if None.
 
@@ -125,7 +125,7 @@ class ImageFolder(IndexedClassificationData):
         if not errors:
             return
         first = next(iter(errors.values()))
-        if not self.skip_corrupt:
+        if not self._corrupt.skip:
             more = (
                 f"; {len(errors)} of {len(paths)} images are like that" if len(errors) > 1 else ""
             )

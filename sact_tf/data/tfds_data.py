@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.data.classification_data import check_integer, check_split
+from sact_tf.data.checks import check_integer, check_split
+from sact_tf.data.classification_data import IndexedClassificationData
 from sact_tf.data.images import decode_image
-from sact_tf.data.indexed_data import IndexedClassificationData
 from sact_tf.data.record_files import RecordFiles
 from sact_tf.errors import UserError
 
@@ -30,7 +30,7 @@ class TfdsClassification(IndexedClassificationData):
         label_offset: added to every label, for instance 1 where class 0 is a background class.
         num_classes: classes of the network; those of the set plus `label_offset` if None.
         skip_corrupt: whether to count and skip images that cannot be read instead of stopping; see
-            `IndexedClassificationData`.
+            `IndexedData`.
         download: whether to download and prepare the set if it is not there.
 
     Raises:

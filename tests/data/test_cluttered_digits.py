@@ -1,3 +1,5 @@
+"""Cluttered digits: what is drawn, where, from which seed; streams that resume."""
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits

@@ -1,10 +1,12 @@
+"""User errors come out of an input pipeline with their own words."""
+
 import subprocess
 import sys
 
 import pytest
 import tensorflow as tf
 
-from sact_tf.data.python_calls import call_python
+from sact_tf.data.pipeline.python_calls import call_python
 from sact_tf.errors import UserError, user_error_in
 
 
@@ -70,7 +72,7 @@ def test_bugs_keep_their_traceback():
 
 _PROCESS = """
 import time, tensorflow as tf
-from sact_tf.data.python_calls import call_python
+from sact_tf.data.pipeline.python_calls import call_python
 
 def slow(number):
     time.sleep(0.02)

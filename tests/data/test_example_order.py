@@ -1,8 +1,10 @@
+"""The order of examples, and random numbers, as functions of seed and position."""
+
 import numpy as np
 import pytest
 
-from sact_tf.data.example_order import ExampleOrder
-from sact_tf.data.random_bits import augmentation_seeds, random_keys, random_uniform
+from sact_tf.data.pipeline.example_order import ExampleOrder
+from sact_tf.data.pipeline.random_bits import augmentation_seeds, random_keys, random_uniform
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 1000])

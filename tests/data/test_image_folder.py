@@ -1,3 +1,5 @@
+"""Folders of images: classes, hold-out, corrupt files, streams that resume."""
+
 import logging
 import shutil
 

@@ -1,3 +1,5 @@
+"""Picture files of all kinds become RGB, and damaged ones are named."""
+
 import numpy as np
 import pytest
 from PIL import Image

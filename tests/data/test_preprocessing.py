@@ -1,3 +1,5 @@
+"""Preprocessing against the authors' numbers and TensorFlow's own operations."""
+
 import json
 import subprocess
 import sys

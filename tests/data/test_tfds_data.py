@@ -1,3 +1,5 @@
+"""Prepared TFDS sets: reading by number, splits, damaged records."""
+
 import pathlib
 
 import numpy as np

@@ -44,7 +44,7 @@ def main(argv):
         print(os.getcwd())
     else:
         import tensorflow as tf
-        from sact_tf.data.errors import assert_no_error
+        from sact_tf.data.pipeline.python_calls import assert_no_error
         def read(path):
             if job == "pipeline":
                 with tf.control_dependencies([assert_no_error(path + ": damaged")]):

@@ -10,37 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from sact_tf.detection.data.annotated_image import AnnotatedImage
 from sact_tf.errors import UserError
 
 _logger = logging.getLogger(__name__)
 
 # Annotation tools round; a box may end this far outside without being nonsense.
 _TOLERANCE = 1.0
-
-
-@dataclasses.dataclass
-class AnnotatedImage:
-    """One image and the objects on it, in pixels of the file.
-
-    Attributes:
-        image_id: its id in the annotations.
-        file_name: path relative to the folder of images.
-        height, width: as annotated; None where the annotations do not say.
-        boxes: float64 [N, 4], (x, y, width, height) as annotated.
-        classes: int32 [N], 0 ... num_classes - 1.
-        crowd: bool [N]: the box holds a group of objects that were not told apart.
-        areas: float64 [N]: of the object's outline in square pixels, of its box where the
-            annotations do not say.
-    """
-
-    image_id: int
-    file_name: str
-    height: int | None
-    width: int | None
-    boxes: np.ndarray
-    classes: np.ndarray
-    crowd: np.ndarray
-    areas: np.ndarray
 
 
 @dataclasses.dataclass

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from sact_tf.data.classification_data import check_split
+from sact_tf.data.checks import check_split
 from sact_tf.data.images import decode_image
-from sact_tf.detection.data.coco_annotations import (
+from sact_tf.detection.data.annotated_image import (
     AnnotatedImage,
-    CocoAnnotations,
-    has_area,
-    read_annotations,
+    coco_ground_truth,
+    detection_example,
 )
+from sact_tf.detection.data.coco_annotations import CocoAnnotations, has_area, read_annotations
 from sact_tf.detection.data.detection_data import DetectionData, DetectionExample
 from sact_tf.errors import UserError
 
@@ -77,7 +77,12 @@ class CocoFolder(DetectionData):
                 data = file.read()
         except OSError as error:
             raise UserError(f"{source}: cannot be read ({error.strerror})") from None
-        return _example(image, decode_as_annotated(data, source, image.height, image.width), source)
+        pixels = decode_as_annotated(data, source, image.height, image.width)
+        kept = np.ones([len(image.boxes)], bool)
+        if image.height is None:  # Not checked when the annotations were read.
+            size, where = pixels.shape[:2], f"{source}: a box"
+            kept = np.array([has_area(box, *size, where) for box in image.boxes], bool)
+        return detection_example(image, pixels, kept)
 
     def _path(self, split: str, index: int) -> str:
         image = self._annotations[split].images[index]
@@ -125,61 +130,6 @@ def decode_as_annotated(
     raise UserError(
         f"{source}: the image has {image.shape[1]} x {image.shape[0]} pixels (width x height), "
         f"its annotations say {width} x {height}"
-    )
-
-
-def coco_ground_truth(
-    images: list[AnnotatedImage], category_ids: list[int], class_names: list[str]
-) -> dict[str, list[dict[str, Any]]]:
-    """Annotations as the dict of a COCO file; annotation ids are counted from 1."""
-    objects = []
-    for image in images:
-        rows = zip(image.boxes, image.classes, image.crowd, image.areas, strict=True)
-        for box, label, crowd, area in rows:
-            objects.append(
-                {
-                    # COCO's own evaluation takes an id of 0 for "no match".
-                    "id": len(objects) + 1,
-                    "image_id": image.image_id,
-                    "category_id": category_ids[label],
-                    "bbox": [float(value) for value in box],
-                    "area": float(area),
-                    "iscrowd": int(crowd),
-                }
-            )
-    return {
-        "images": [
-            {
-                "id": image.image_id,
-                "file_name": image.file_name,
-                "height": image.height,
-                "width": image.width,
-            }
-            for image in images
-        ],
-        "categories": [
-            {"id": number, "name": name}
-            for number, name in zip(category_ids, class_names, strict=True)
-        ],
-        "annotations": objects,
-    }
-
-
-def _example(image: AnnotatedImage, pixels: np.ndarray, source: str) -> DetectionExample:
-    height, width = pixels.shape[:2]
-    if image.height is None:  # Not checked when the annotations were read.
-        where = f"{source}: a box"
-        kept = np.array([has_area(box, height, width, where) for box in image.boxes], bool)
-    else:
-        kept = np.ones([len(image.boxes)], bool)
-    x, y, box_width, box_height = image.boxes[kept].T
-    corners = np.stack([y, x, y + box_height, x + box_width], axis=1)
-    return DetectionExample(
-        image=pixels,
-        image_id=image.image_id,
-        boxes=np.clip(corners, 0, [height, width, height, width]).astype(np.float32),
-        classes=image.classes[kept],
-        crowd=image.crowd[kept],
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sact_tf.data.classification_data import check_integer
+from sact_tf.data.checks import check_integer
 from sact_tf.detection.data.coco_folder import CocoFolder
 from sact_tf.detection.data.scene_drawing import Scene, SceneOptions, SourceDigits, draw_scene
 from sact_tf.errors import UserError

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.data.classification_data import check_split
+from sact_tf.data.checks import check_split
 from sact_tf.data.images import decode_image
 from sact_tf.data.tfds_data import load_builder, open_records
-from sact_tf.detection.data.coco_annotations import AnnotatedImage
-from sact_tf.detection.data.coco_folder import coco_ground_truth
+from sact_tf.detection.data.annotated_image import (
+    AnnotatedImage,
+    coco_ground_truth,
+    detection_example,
+)
 from sact_tf.detection.data.detection_data import DetectionData, DetectionExample
 from sact_tf.errors import UserError
 
@@ -84,17 +87,8 @@ class TfdsCoco(DetectionData):
         features = self._features(split, index)
         data = features["image"].bytes_list.value[0]
         pixels = decode_image(data, self._path(split, index), apply_orientation=False)
-        height, width = pixels.shape[:2]
-        image = self._annotated(features, split, index, height, width)
-        x, y, box_width, box_height = image.boxes.T
-        corners = np.stack([y, x, y + box_height, x + box_width], axis=1)
-        return DetectionExample(
-            image=pixels,
-            image_id=image.image_id,
-            boxes=np.clip(corners, 0, [height, width, height, width]).astype(np.float32),
-            classes=image.classes,
-            crowd=image.crowd,
-        )
+        annotated = self._annotated(features, split, index, *pixels.shape[:2])
+        return detection_example(annotated, pixels)
 
     def _features(self, split: str, index: int):
         from google.protobuf.message import DecodeError
@@ -109,7 +103,9 @@ class TfdsCoco(DetectionData):
             raise UserError(f"{place} is damaged: no image with an id") from error
         return features
 
-    def _annotated(self, features, split: str, index: int, height: int, width: int):
+    def _annotated(
+        self, features, split: str, index: int, height: int, width: int
+    ) -> AnnotatedImage:
         """The objects of a record; those without area are left out."""
         boxes = np.array(features["objects/bbox"].float_list.value, np.float64).reshape(-1, 4)
         labels = np.array(features["objects/label"].int64_list.value, np.int32)

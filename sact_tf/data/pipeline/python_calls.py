@@ -1,5 +1,10 @@
 """Python functions inside tf.data pipelines: errors as messages, and a process that can end.
 
+`numpy_function` turns an exception into a status whose text is a Python traceback, and logs it on
+the way. So a function that runs in a pipeline returns its message as a string instead, and an
+assertion in the graph carries it to whoever consumes the data set; `sact_tf.errors.user_error_in`
+finds it there.
+
 A pipeline reads ahead in threads of its own. If the interpreter shuts down while one of them waits
 for the interpreter's lock, that thread never comes back, and deleting the iterator waits for it
 for ever (seen: one in six processes that ended on a failed iterator on a busy machine). So when the
@@ -15,8 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.data.errors import assert_no_error
-from sact_tf.errors import UserError
+from sact_tf.errors import CLOSE, OPEN, UserError
 
 _QUIET_SECONDS = 0.1
 _TICK_SECONDS = 0.01
@@ -89,12 +93,7 @@ def call_python(
             except UserError as error:
                 return [str(error).encode("utf-8", "backslashreplace"), *nothing]
 
-    nothing = [
-        np.full([size or 0 for size in spec.shape], b"" if spec.dtype == tf.string else 0).astype(
-            spec.dtype.as_numpy_dtype
-        )
-        for spec in output_signature
-    ]
+    nothing = [blank(spec) for spec in output_signature]
     # Not stateful: under op determinism tf.data would run a stateful map on one thread.
     message, *outputs = tf.numpy_function(
         guarded, inputs, [tf.string, *(spec.dtype for spec in output_signature)], stateful=False
@@ -104,3 +103,19 @@ def call_python(
             tf.ensure_shape(tf.identity(output), spec.shape)
             for output, spec in zip(outputs, output_signature, strict=True)
         ]
+
+
+def assert_no_error(message: tf.Tensor) -> tf.Operation | None:
+    """Fails the pipeline if there is a message.
+
+    Args:
+        message: scalar string, empty if all is well.
+    """
+    return tf.debugging.Assert(tf.equal(message, ""), [OPEN, message, CLOSE])
+
+
+def blank(spec: tf.TensorSpec, unknown: int = 0) -> np.ndarray:
+    """Zeros, or empty strings, that fit `spec`; sides that it leaves open are `unknown` long."""
+    value = b"" if spec.dtype == tf.string else 0
+    shape = [unknown if side is None else side for side in spec.shape]
+    return np.full(shape, value).astype(spec.dtype.as_numpy_dtype)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from sact_tf.data.random_bits import random_uniform
+from sact_tf.data.pipeline.random_bits import random_uniform
 from sact_tf.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class CorruptImages:
             path: where the example of a number comes from.
             index: number of the example.
             count: how many there are.
-            keys: uint64 [1] (`sact_tf.data.random_bits`); decides the substitutes.
+            keys: uint64 [1] (`sact_tf.data.pipeline.random_bits`); decides the substitutes.
 
         Raises:
             UserError: as `report`, or 101 in a row cannot be read.

@@ -1,0 +1,1 @@
+"""How examples become streams of batches: order, random numbers, errors, corrupt images."""
