@@ -30,9 +30,28 @@ def overlap(one, other):
     return shared / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - shared)
 
 
+def is_known(found):
+    """AP50 of 1: the three best detections are the three objects."""
+    boxes, scores, classes = (found[name][0].numpy() for name in ("boxes", "scores", "classes"))
+    best = zip(boxes[:3], classes[:3], strict=True)
+    return (
+        sorted(classes[:3]) == [0, 1, 2]
+        and all(overlap(box, OBJECTS[label]) > 0.5 for box, label in best)
+        and 0.5 < scores[2] > scores[3]
+    )
+
+
+class StopWhenKnown(keras.callbacks.Callback):
+    def __init__(self, scene):
+        super().__init__()
+        self.scene = scene
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = is_known(self.model(self.scene))
+
+
 @pytest.mark.large
 def test_one_image_is_learned_by_heart():
-    """AP50 of 1: the three best detections are the three objects."""
     keras.utils.set_random_seed(0)
     backbone = ResNetBackbone(
         (2, 2, 2),
@@ -51,18 +70,12 @@ def test_one_image_is_learned_by_heart():
         crop_size=7,
         sampled_regions=32,
     )
-    steps = 600
-    rate = keras.optimizers.schedules.CosineDecay(0.003, steps)
-    detector.compile(keras.optimizers.Adam(rate))
+    detector.compile(keras.optimizers.Adam(0.003))
     scene = painted_scene()
-    data = tf.data.Dataset.from_tensors(scene).repeat(steps)
-    history = detector.fit(data, epochs=1, verbose=0).history
-    out = {name: tensor[0].numpy() for name, tensor in detector(scene).items()}
-    assert sorted(out["classes"][:3]) == [0, 1, 2], history
-    for box, label, score in zip(out["boxes"][:3], out["classes"], out["scores"], strict=False):
-        assert overlap(box, OBJECTS[label]) > 0.5
-        assert score > 0.5
-    assert (out["scores"][3:] < out["scores"][2]).all()
+    data = tf.data.Dataset.from_tensors(scene).repeat(25)
+    # Seeds 0 to 3 need 125 to 200 steps; 600 are the most it may take.
+    history = detector.fit(data, epochs=24, verbose=0, callbacks=[StopWhenKnown(scene)]).history
+    assert is_known(detector(scene)), history
 
 
 REPLICAS = """
