@@ -1,19 +1,23 @@
 """Faster R-CNN whose feature extractor spends its layers where the image needs them."""
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from sact_tf.detection.box_head import BoxHead
-from sact_tf.detection.detections import detect
-from sact_tf.detection.detector_options import checked_feature_block
+from sact_tf.detection.box_classifier import BoxClassifier, BoxHead
+from sact_tf.detection.detector_options import DetectorOptions
+from sact_tf.detection.feature_map import FeatureMap, sizes_without_padding
+from sact_tf.detection.geometry.matching import prepare_ground_truth
+from sact_tf.detection.geometry.sampling import image_keys
 from sact_tf.detection.ground_truth_training import GroundTruthTraining
-from sact_tf.detection.matching import prepare_ground_truth
-from sact_tf.detection.region_proposal import RegionProposalNetwork
-from sact_tf.detection.sampling import image_keys
-from sact_tf.detection.stage_losses import classifier_losses, proposal_losses
-from sact_tf.detection.stages import classify, look
+from sact_tf.detection.rpn import RegionProposalNetwork
 from sact_tf.detection.warm_start import warm_start_detector
+from sact_tf.layers.adaptive_block import AdaptiveBlock
 from sact_tf.models.adaptive_model import AdaptiveModel
+from sact_tf.models.resnet_backbone import ResNetBackbone
 from sact_tf.models.walk import weight_decay_loss
 
 LOSS_PARTS = ("rpn_score", "rpn_box", "class", "box", "ponder_loss", "weight_decay")
@@ -37,20 +41,7 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
     Args:
         backbone: a `ResNetBackbone` of two blocks or more.
         num_classes: C, without background.
-        class_names, preprocessing: as in `ImageClassifier`; saved with the model.
-        feature_block: name of the extractor's last block; None is the last block but one.
-        adaptive_box_head: whether the box classifier's block halts, too; its ponder cost is never
-            penalized.
-        anchor_sizes: sides of the anchors, in pixels; aspect_ratios: their width over height.
-        rpn_channels: of the Region Proposal Network's 3x3 convolution.
-        num_proposals: regions of an image that go to the box classifier.
-        proposal_candidates, proposal_iou: boxes that enter the suppression of proposals, and the
-            intersection over union from which on it drops one.
-        sampled_anchors, sampled_regions: examples of an image for the losses of the two stages.
-        crop_size: rows and columns of a crop, before the stride of the box classifier.
-        box_loss_weight: of both box losses.
-        max_detections, score_threshold, detection_iou: of the last suppression, class by class.
-        freeze_batch_norm: whether all batch normalizations keep their statistics and weights.
+        **options: see `DetectorOptions`.
 
     Call arguments:
         inputs: images [B, H, W, C], preprocessed; or a dict with `image` and optionally `valid`.
@@ -69,57 +60,21 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
 
     def __init__(
         self,
-        backbone,
-        num_classes,
-        class_names=None,
-        preprocessing=None,
-        feature_block=None,
-        adaptive_box_head=False,
-        anchor_sizes=(64, 128, 256, 512),
-        aspect_ratios=(0.5, 1.0, 2.0),
-        rpn_channels=512,
-        num_proposals=300,
-        proposal_candidates=2000,
-        proposal_iou=0.7,
-        sampled_anchors=256,
-        sampled_regions=64,
-        crop_size=14,
-        box_loss_weight=2.0,
-        max_detections=100,
-        score_threshold=0.01,
-        detection_iou=0.6,
-        freeze_batch_norm=False,
-        name="faster_rcnn",
-        trainable=True,
+        backbone: ResNetBackbone,
+        num_classes: int,
+        *,
+        name: str = "faster_rcnn",
+        trainable: bool = True,
+        **options: Any,
     ):
         super().__init__(
             name=name, trainable=trainable, dtype=backbone.dtype_policy, autocast=False
         )
-        self.options = {
-            "num_classes": num_classes,
-            "class_names": None if class_names is None else list(class_names),
-            "preprocessing": preprocessing,
-            "feature_block": feature_block,
-            "adaptive_box_head": adaptive_box_head,
-            "anchor_sizes": list(anchor_sizes),
-            "aspect_ratios": list(aspect_ratios),
-            "rpn_channels": rpn_channels,
-            "num_proposals": num_proposals,
-            "proposal_candidates": proposal_candidates,
-            "proposal_iou": proposal_iou,
-            "sampled_anchors": sampled_anchors,
-            "sampled_regions": sampled_regions,
-            "crop_size": crop_size,
-            "box_loss_weight": box_loss_weight,
-            "max_detections": max_detections,
-            "score_threshold": score_threshold,
-            "detection_iou": detection_iou,
-            "freeze_batch_norm": freeze_batch_norm,
-        }
-        self.feature_block = checked_feature_block(backbone, self.options)
+        self.options = DetectorOptions(num_classes, **options)
+        self.feature_block = self.options.feature_block_of(backbone.block_names)
         self.num_classes = num_classes
-        self.class_names = self.options["class_names"]
-        self.preprocessing = preprocessing
+        self.class_names = self.options.class_names
+        self.preprocessing = self.options.preprocessing
         self.supports_jit = False  # the suppression has no XLA kernel
         self.backbone = backbone
         config = backbone.get_config()
@@ -129,12 +84,11 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
             "batch_norm": backbone.batch_norm,
             "dtype": backbone.dtype_policy,
         }
-        self.rpn = RegionProposalNetwork(
-            rpn_channels, len(anchor_sizes) * len(aspect_ratios), name="rpn", **shared
-        )
+        self.rpn = RegionProposalNetwork(self.options, self.stride, name="rpn", **shared)
         self.box_head = BoxHead(
             num_classes, pools_first=config["unit"] == "basic", name="box_head", **shared
         )
+        self.box_classifier = BoxClassifier(self.box_block, self.box_head, self.options)
         self.rpn.build((None, None, None, self.extractor[-1].units[-1].out_channels))
         self.box_head.build((None, None, None, self.box_block.units[-1].out_channels))
         self.built = True
@@ -142,39 +96,49 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
         self._leave_out_of_training()
 
     @property
-    def extractor(self):
+    def extractor(self) -> list[AdaptiveBlock]:
         """The blocks of the feature extractor."""
         return self.backbone.blocks_up_to(self.feature_block)
 
     @property
-    def block_names(self):
+    def block_names(self) -> list[str]:
         return [block.name for block in self.extractor]
 
     @property
-    def box_block(self):
+    def box_block(self) -> AdaptiveBlock:
         """The block of the box classifier."""
         return self.backbone.blocks[len(self.extractor)]
 
     @property
-    def stride(self):
+    def stride(self) -> int:
         """Pixels between two positions of the extractor's features."""
         return self.backbone.strides[self.feature_block]
 
     @property
-    def unused_layers(self):
+    def unused_layers(self) -> dict[str, keras.layers.Layer]:
         """Dict by path of the backbone's layers that take no part."""
         blocks = self.backbone.blocks[len(self.extractor) + 1 :]
         unused = {block.name: block for block in blocks}
-        if not self.options["adaptive_box_head"]:
+        if not self.options.adaptive_box_head:
             scores = self.box_block.halting_scores
             unused |= {f"{self.box_block.name}/{score.name}": score for score in scores}
         return unused
 
-    def call(self, inputs, valid=None, training=None):
+    def call(
+        self,
+        inputs: tf.Tensor | Mapping[str, tf.Tensor],
+        valid: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> dict[str, tf.Tensor]:
         outputs = self.forward(inputs, valid, training)
         return {name: outputs[name] for name in (*self.answers, "ponder_cost_map", "flops")}
 
-    def forward(self, inputs, valid=None, training=None):
+    def forward(
+        self,
+        inputs: tf.Tensor | Mapping[str, tf.Tensor],
+        valid: tf.Tensor | None = None,
+        training: bool | None = None,
+    ) -> dict[str, Any]:
         """Everything that a call computes.
 
         Args:
@@ -185,32 +149,29 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
             last), and by block of the extractor `halting` (see `AdaptiveBlock`) and `valid`.
         """
         images, valid = _images_of(inputs, valid)
-        scene = look(self, images, valid, training)
-        regions, exists = scene["regions"], scene["region_exists"]
-        logits, codes = classify(self, scene, regions, exists, training)
-        found = detect(
-            logits,
-            codes,
-            regions,
-            exists,
-            scene["image_sizes"],
-            self.options["max_detections"],
-            self.options["score_threshold"],
-            self.options["detection_iou"],
-        )
+        extracted, features = self._extract(images, valid, training)
+        proposals = self.rpn.propose(features, training)
+        found = self.box_classifier.detect(features, proposals.regions, proposals.exists, training)
         return {
             **found,
-            "ponder_cost_map": self._ponder_cost_map(scene, images, valid),
-            "flops": scene["flops"],
-            "proposals": regions,
-            "proposal_scores": scene["region_scores"],
-            "halting": scene["halting"],
-            "valid": scene["valid"],
+            "ponder_cost_map": self._ponder_cost_map(extracted, images, valid),
+            "flops": extracted["flops"],
+            "proposals": proposals.regions,
+            "proposal_scores": proposals.scores,
+            "halting": extracted["halting"],
+            "valid": extracted["valid"],
         }
 
     def losses_for(
-        self, images, valid, boxes, classes, crowd=None, training=True, sampling_step=None
-    ):
+        self,
+        images: tf.Tensor,
+        valid: tf.Tensor | None,
+        boxes: tf.Tensor,
+        classes: tf.Tensor,
+        crowd: tf.Tensor | None = None,
+        training: bool = True,
+        sampling_step: int | tf.Tensor | None = None,
+    ) -> tuple[dict[str, tf.Tensor], dict[str, Any]]:
         """The terms of the loss on a batch.
 
         Args:
@@ -230,25 +191,27 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
         images, valid = _images_of(images, valid)
         truth = prepare_ground_truth(boxes, classes, crowd)
         keys = image_keys(images, valid, self._sampling_step(sampling_step))
-        scene = look(self, images, valid, training)
+        extracted, features = self._extract(images, valid, training)
+        proposals = self.rpn.propose(features, training)
+        regions, exists = proposals.regions, proposals.exists
         losses = {
-            **proposal_losses(self, scene, truth, keys),
-            **classifier_losses(self, scene, truth, keys, training),
-            "ponder_loss": tf.cast(scene["ponder_loss"], tf.float32),
+            **self.rpn.losses_for(proposals, truth, keys),
+            **self.box_classifier.losses_for(features, regions, exists, truth, keys, training),
+            "ponder_loss": tf.cast(extracted["ponder_loss"], tf.float32),
             "weight_decay": tf.cast(weight_decay_loss(self), tf.float32),
         }
         return losses, {
-            "flops": scene["flops"],
-            "ponder_cost": scene["ponder_cost"],
-            "halting": scene["halting"],
-            "proposals": scene["regions"],
+            "flops": extracted["flops"],
+            "ponder_cost": extracted["ponder_cost"],
+            "halting": extracted["halting"],
+            "proposals": regions,
         }
 
-    def plain_flops(self, height, width):
+    def plain_flops(self, height: int | tf.Tensor, width: int | tf.Tensor) -> int | tf.Tensor:
         """`ResNetBackbone.plain_flops` of the feature extractor."""
         return self.backbone.plain_flops(height, width, self.feature_block)
 
-    def warm_start(self, source):
+    def warm_start(self, source: AdaptiveModel) -> dict[str, str]:
         """Copies the weights of a classifier, a backbone or another detector.
 
         Besides the blocks, the halting scores are copied from a source with the same kind of
@@ -264,22 +227,36 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
         """
         return warm_start_detector(self, source)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
-            **{name: _plain(value) for name, value in self.options.items()},
+            **dataclasses.asdict(self.options),
             "name": self.name,
             "trainable": self.trainable,
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "FasterRCNN":
         backbone = keras.saving.deserialize_keras_object(config["backbone"])
         return cls(**{**config, "backbone": backbone})
 
-    def _ponder_cost_map(self, scene, images, valid):
+    def _extract(self, images, valid, training):
+        """`(extracted, features)`: the dict of `ResNetBackbone.forward`, and its last features."""
+        block = self.feature_block
+        extracted = self.backbone.forward(images, valid, training, last_block=block)
+        values, features_valid = extracted["features"][block], extracted["valid"][block]
+        return extracted, FeatureMap(
+            values,
+            features_valid,
+            sizes_without_padding(values, features_valid),
+            sizes_without_padding(images, valid),
+        )
+
+    def _ponder_cost_map(self, extracted, images, valid):
         shape = tf.shape(images)[:3]
-        maps = tf.broadcast_to(self.ponder_cost_map(scene, images, valid), shape)
+        maps = tf.broadcast_to(self.ponder_cost_map(extracted, images, valid), shape)
         return maps if valid is None else tf.where(valid, maps, tf.zeros([], maps.dtype))
 
     def _sampling_step(self, step):
@@ -292,7 +269,7 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
     def _leave_out_of_training(self):
         for layer in self.unused_layers.values():
             layer.trainable = False
-        if self.options["freeze_batch_norm"]:
+        if self.options.freeze_batch_norm:
             for layer in self._flatten_layers():
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.trainable = False
@@ -305,10 +282,3 @@ def _images_of(inputs, valid):
         inputs = inputs["image"]
     images = tf.cast(tf.convert_to_tensor(inputs), tf.float32)
     return images, None if valid is None else tf.cast(valid, tf.bool)
-
-
-def _plain(value):
-    """Without the containers that Keras puts around a model's attributes."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -1,5 +1,7 @@
 """`fit` and `evaluate` of a detector."""
 
+from typing import Any
+
 import tensorflow as tf
 
 
@@ -9,7 +11,7 @@ class GroundTruthTraining:
     `_loss_means` is the model's dict of metrics, one for each term of the loss.
     """
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         batch = _batch_of(data)
         with tf.GradientTape() as tape:
             loss = self._compute_loss(x=batch, training=True)
@@ -20,7 +22,7 @@ class GroundTruthTraining:
         )
         return self.get_metrics_result()
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, Any]:
         self._compute_loss(x=_batch_of(data), training=False)
         return self.get_metrics_result()
 
@@ -32,7 +34,14 @@ class GroundTruthTraining:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
         """This replica's share of the loss on a batch `x` of images and ground truth."""
         del y, y_pred, sample_weight
         images = x["image"]

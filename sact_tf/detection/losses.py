@@ -9,7 +9,7 @@ B images, K chosen anchors or regions, C classes without background.
 import tensorflow as tf
 
 
-def score_loss(logits, is_object, chosen):
+def score_loss(logits: tf.Tensor, is_object: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
     """Cross entropy of object or not.
 
     Args:
@@ -24,7 +24,7 @@ def score_loss(logits, is_object, chosen):
     return _mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), chosen, chosen)
 
 
-def class_loss(logits, labels, chosen):
+def class_loss(logits: tf.Tensor, labels: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
     """Cross entropy over the classes and background.
 
     Args:
@@ -39,7 +39,9 @@ def class_loss(logits, labels, chosen):
     return _mean(entropy, chosen, chosen)
 
 
-def box_loss(codes, targets, is_object, chosen):
+def box_loss(
+    codes: tf.Tensor, targets: tf.Tensor, is_object: tf.Tensor, chosen: tf.Tensor
+) -> tf.Tensor:
     """Smooth L1 distance of the codes of objects (arXiv:1504.08083, eq. 3), summed over the four.
 
     Args:

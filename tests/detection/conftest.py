@@ -1,3 +1,5 @@
+"""A small detector and a batch of images, for the tests of this folder."""
+
 import numpy as np
 import pytest
 import tensorflow as tf

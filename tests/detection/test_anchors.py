@@ -1,8 +1,10 @@
+"""Anchors by hand, and against Model Garden's."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.detection.anchors import anchor_grid, cell_anchors, position_keys
+from sact_tf.detection.geometry.anchors import anchor_grid, cell_anchors, position_keys
 
 
 def test_a_cell_by_hand():

@@ -1,8 +1,10 @@
+"""Codes, clipping, areas and suppression of boxes, by hand."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.detection import boxes
+from sact_tf.detection.geometry import boxes
 
 ANCHOR = [0.0, 0.0, 10.0, 20.0]
 

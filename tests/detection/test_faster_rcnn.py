@@ -1,3 +1,5 @@
+"""Detectors as a whole: padding, executions, gradients, ground truth, arguments."""
+
 import keras
 import numpy as np
 import pytest

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from sact_tf.detection.faster_rcnn import LOSS_PARTS
-from sact_tf.detection.stages import classify, look
 from tests.detection.scene_losses import losses_of
 from tests.harness import assert_same
 
@@ -60,15 +59,17 @@ def test_mixed_precision(make_detector, scene):
     single.set_weights(detector.get_weights())
     # Rounding may change which regions the suppression keeps, and with them the losses of the
     # classifier: of those, what both say of the same regions is compared.
-    losses = [losses_of(model, scene, training=False)[0] for model in (detector, single)]
+    both = (detector, single)
+    losses = [losses_of(model, scene, training=False)[0] for model in both]
     assert_same(
         *({k: v for k, v in each.items() if k not in ("class", "box")} for each in losses), 0.05
     )
-    scenes = [look(model, scene["image"], scene["valid"], False) for model in (detector, single)]
-    regions, exists = scenes[1]["regions"], scenes[1]["region_exists"]
+    features = [model._extract(scene["image"], scene["valid"], False)[1] for model in both]
+    proposals = [model.rpn.propose(seen) for model, seen in zip(both, features, strict=True)]
+    regions, exists = proposals[1].regions, proposals[1].exists
     answers = [
-        (seen["rpn_logits"], seen["rpn_codes"], *classify(model, seen, regions, exists, False))
-        for model, seen in zip((detector, single), scenes, strict=True)
+        (proposed.logits, proposed.codes, *model.box_classifier(seen, regions, exists, False))
+        for model, seen, proposed in zip(both, features, proposals, strict=True)
     ]
     assert_same(*answers, 0.05)
     detector.compile(keras.optimizers.SGD(0.01), run_eagerly=True)

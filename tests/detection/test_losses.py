@@ -1,3 +1,5 @@
+"""The losses of both stages by hand, and against Model Garden's."""
+
 import numpy as np
 import tensorflow as tf
 

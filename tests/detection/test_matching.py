@@ -1,7 +1,9 @@
+"""Which boxes are examples of what, by hand."""
+
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.detection.matching import match, prepare_ground_truth
+from sact_tf.detection.geometry.matching import match, prepare_ground_truth
 
 OBJECT = [0.0, 0, 10, 10]
 # IoU with the object: 1, 0.8, 0.5, 0.2, 0.

@@ -1,7 +1,9 @@
+"""The random choice of examples: shares, uniformity, independence of the batch."""
+
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.detection.sampling import image_keys, random_uniform, sample
+from sact_tf.detection.geometry.sampling import image_keys, random_uniform, sample
 
 
 def chosen_of(positive, negative, size, share, seed=0):

@@ -1,8 +1,11 @@
+"""The box classifier's head, and its detections against Model Garden's."""
+
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.detection.boxes import encode_boxes
-from sact_tf.detection.detections import detect
+from sact_tf.detection.box_classifier import BoxHead, select_detections
+from sact_tf.detection.geometry.boxes import encode_boxes
+from tests.harness import check_config
 
 SIZES = tf.constant([[100.0, 120.0]])
 OBJECTS = np.array([[[5, 5, 30, 40], [50, 20, 90, 60], [5, 8, 31, 44]]], "float32")
@@ -17,7 +20,7 @@ def perfect(classes, num_classes=4, regions=OBJECTS):
 
 
 def found(logits, codes, regions=OBJECTS, exists=(True,) * 3, most=5, threshold=0.5, iou=0.5):
-    out = detect(
+    out = select_detections(
         logits, codes, tf.constant(regions), tf.constant([exists]), SIZES, most, threshold, iou
     )
     return {name: tensor[0].numpy() for name, tensor in out.items()}
@@ -96,3 +99,29 @@ def test_detections_are_model_gardens():
     np.testing.assert_array_equal(
         ours["classes"][:count] + 1, theirs["detection_classes"][0, :count]
     )
+
+
+SHARED = {
+    "negative_slope": 0.1,
+    "weight_decay": 0.01,
+    "batch_norm": {"epsilon": 0.01, "momentum": 0.7},
+    "name": "mine",
+}
+
+
+def test_head_config():
+    check_config(lambda: BoxHead(4, pools_first=True, **SHARED))
+
+
+def test_the_head_leaves_missing_regions_out_of_its_statistics():
+    rng = np.random.default_rng(0)
+    regions = tf.constant(rng.normal(size=[5, 3, 3, 8]), tf.float32)
+    exists = tf.constant([True, False, True, True, False])
+    for pools_first in (True, False):
+        head = BoxHead(4, pools_first=pools_first, **SHARED)
+        head.build(regions.shape)
+        logits, codes = head(regions, training=True, exists=exists)
+        assert logits.shape == (5, 5) and codes.shape == (5, 4, 4)
+        kept = tf.boolean_mask(regions, exists).numpy()
+        kept = kept.mean(axis=(1, 2)) if pools_first else kept.reshape(-1, 8)
+        np.testing.assert_allclose(head.postnorm.moving_mean, 0.3 * kept.mean(axis=0), atol=1e-5)

@@ -9,7 +9,7 @@ import tensorflow as tf
 CODE_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 
 
-def encode_boxes(boxes, anchors):
+def encode_boxes(boxes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     """Boxes relative to anchors: offsets of the centres in anchor sizes, logarithms of the sizes.
 
     Args:
@@ -26,14 +26,14 @@ def encode_boxes(boxes, anchors):
     return box_ops.encode_boxes(boxes, anchors, CODE_WEIGHTS)
 
 
-def decode_boxes(codes, anchors):
+def decode_boxes(codes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     """The inverse of `encode_boxes`; growth beyond 62 times the anchor is cut off."""
     from official.vision.ops import box_ops
 
     return box_ops.decode_boxes(codes, anchors, CODE_WEIGHTS)
 
 
-def clip_boxes(boxes, image_sizes):
+def clip_boxes(boxes: tf.Tensor, image_sizes: tf.Tensor) -> tf.Tensor:
     """Cuts boxes at the borders of their image.
 
     Args:
@@ -48,12 +48,18 @@ def clip_boxes(boxes, image_sizes):
     return box_ops.clip_boxes(boxes, image_sizes[:, tf.newaxis])
 
 
-def has_area(boxes, smallest=0.0):
+def has_area(boxes: tf.Tensor, smallest: float = 0.0) -> tf.Tensor:
     """Whether both sides of a box are longer than `smallest` pixels: [..., 4] -> bool [...]."""
     return tf.reduce_all(boxes[..., 2:] - boxes[..., :2] > smallest, axis=-1)
 
 
-def non_max_suppression(boxes, scores, max_boxes, iou_threshold, score_threshold):
+def non_max_suppression(
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    max_boxes: int,
+    iou_threshold: float,
+    score_threshold: float,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Greedy suppression of overlapping boxes, class by class, for a batch.
 
     Args:

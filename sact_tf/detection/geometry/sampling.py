@@ -8,7 +8,7 @@ fill up with candidates that are neither positive nor negative.)
 import tensorflow as tf
 
 
-def image_keys(images, valid, step):
+def image_keys(images: tf.Tensor, valid: tf.Tensor | None, step: int | tf.Tensor) -> tf.Tensor:
     """A random key for each image at a step.
 
     Args:
@@ -26,7 +26,7 @@ def image_keys(images, valid, step):
     return _mix(tf.bitcast(total, tf.uint32) + _mix(tf.cast(step, tf.uint32) + 1))
 
 
-def random_uniform(keys, candidates):
+def random_uniform(keys: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
     """Numbers in [0, 1), one for each key and candidate.
 
     Args:
@@ -40,7 +40,13 @@ def random_uniform(keys, candidates):
     return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
 
 
-def sample(numbers, positive, negative, size, positive_share):
+def sample(
+    numbers: tf.Tensor,
+    positive: tf.Tensor,
+    negative: tf.Tensor,
+    size: int,
+    positive_share: float,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Chooses positives, up to a share of the sample, and fills up with negatives.
 
     Args:

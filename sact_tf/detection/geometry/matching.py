@@ -3,30 +3,48 @@
 B images, N boxes (anchors or regions), M ground truth boxes, padded.
 """
 
-import collections
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from sact_tf.detection.boxes import has_area
+from sact_tf.detection.geometry.boxes import has_area
 
 # Share of a box that lies in a crowd, from which on it says nothing about background.
 CROWD_OVERLAP = 0.5
 
-GroundTruth = collections.namedtuple("GroundTruth", "boxes classes exists crowd")
-GroundTruth.__doc__ = """Ground truth with one more, empty slot at the end, so that M is never 0.
 
-Fields: boxes float32 [B, M, 4]; classes int32 [B, M]; exists and crowd, bool [B, M]: whether a
-slot holds an object to be found, or a crowd of them to be ignored.
-"""
+class GroundTruth(NamedTuple):
+    """Ground truth with one more, empty slot at the end, so that M is never 0.
 
-Matches = collections.namedtuple("Matches", "index positive negative")
-Matches.__doc__ = """For each box the ground truth of largest overlap, and what follows from it.
+    Attributes:
+        boxes: float32 [B, M, 4].
+        classes: int32 [B, M].
+        exists: bool [B, M], whether a slot holds an object to be found.
+        crowd: bool [B, M], whether it holds a crowd of objects to be ignored.
+    """
 
-Fields: index int32 [B, N] into the ground truth; positive, negative: bool [B, N], never both.
-"""
+    boxes: tf.Tensor
+    classes: tf.Tensor
+    exists: tf.Tensor
+    crowd: tf.Tensor
 
 
-def prepare_ground_truth(boxes, classes, crowd=None):
+class Matches(NamedTuple):
+    """For each box the ground truth of largest overlap, and what follows from it.
+
+    Attributes:
+        index: int32 [B, N] into the ground truth.
+        positive, negative: bool [B, N], never both.
+    """
+
+    index: tf.Tensor
+    positive: tf.Tensor
+    negative: tf.Tensor
+
+
+def prepare_ground_truth(
+    boxes: tf.Tensor, classes: tf.Tensor, crowd: tf.Tensor | None = None
+) -> GroundTruth:
     """Tells objects from crowds, padding and boxes without area.
 
     Args:
@@ -47,7 +65,14 @@ def prepare_ground_truth(boxes, classes, crowd=None):
     return GroundTruth(boxes, classes, real & ~crowd, real & crowd)
 
 
-def match(boxes, valid, truth, positive_iou, negative_iou, force=False):
+def match(
+    boxes: tf.Tensor,
+    valid: tf.Tensor,
+    truth: GroundTruth,
+    positive_iou: float,
+    negative_iou: float,
+    force: bool = False,
+) -> Matches:
     """Compares boxes with the ground truth.
 
     Args:

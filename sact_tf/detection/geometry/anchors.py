@@ -1,9 +1,11 @@
 """The boxes that the Region Proposal Network starts from."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 
-def cell_anchors(sizes, aspect_ratios, stride):
+def cell_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float], stride: int) -> tf.Tensor:
     """Anchors of the position in row 0 and column 0.
 
     Args:
@@ -28,7 +30,9 @@ def cell_anchors(sizes, aspect_ratios, stride):
     return tf.reshape(anchors, [-1, 4])
 
 
-def anchor_grid(cell, height, width, stride):
+def anchor_grid(
+    cell: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor, stride: int
+) -> tf.Tensor:
     """The anchors of every position of a feature map.
 
     Model Garden's generators need the size of the map in Python; here it may be a tensor.
@@ -48,7 +52,9 @@ def anchor_grid(cell, height, width, stride):
     return tf.reshape(corners + cell, [-1, 4])
 
 
-def position_keys(height, width, anchors_per_position):
+def position_keys(
+    height: int | tf.Tensor, width: int | tf.Tensor, anchors_per_position: int
+) -> tf.Tensor:
     """A number for each anchor of a grid that does not depend on the size of the grid.
 
     Returns:

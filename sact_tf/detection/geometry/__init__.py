@@ -1,0 +1,1 @@
+"""Boxes: coding, anchors, overlaps with the ground truth, choice of examples. No weights."""
