@@ -5,7 +5,7 @@ python -m benchmarks.break_even --image_size=600x1000 --json=break_even.json
 For a block of every width of ResNet-50 to 200, at the size its maps have: equal units that all run
 at the same share of the positions, on rows and densely (both with their halting scores, and the
 latter as `auto` runs it), interleaved, against the plain block. `DENSE_SHARE` in
-sact_tf/layers/adaptive_block.py is where the two cross.
+sact_tf/layers/tuning.py is where the two cross.
 """
 
 import json

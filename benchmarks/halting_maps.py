@@ -30,11 +30,16 @@ class ScriptedHaltingScore(HaltingScore):
         self.number = number
         self.going_on = 0.5 / num_units_in_block  # the sum stays below 1 - epsilon
 
-    def call(self, inputs, rows=None, **kwargs):
-        true_score = super().call(inputs, rows=rows, **kwargs)
-        num_units = tf.convert_to_tensor(self.num_units)
-        if rows is not None:
-            num_units = tf.gather(tf.reshape(num_units, [-1]), rows.active_positions)
+    def call(self, inputs, training=None, **kwargs):  # named, or Keras keeps it to itself
+        true_score = super().call(inputs, training=training, **kwargs)
+        return self._mix(true_score, tf.convert_to_tensor(self.num_units))
+
+    def score_rows(self, active, ring, rows, *args):
+        num_units = tf.reshape(tf.convert_to_tensor(self.num_units), [-1])
+        num_units = tf.gather(num_units, rows.active_positions)
+        return self._mix(super().score_rows(active, ring, rows, *args), num_units)
+
+    def _mix(self, true_score, num_units):
         score = tf.where(num_units <= self.number, 1.0, self.going_on)
         return score - 1e-6 * true_score
 

@@ -84,11 +84,14 @@ def check_config(make):
     """`make()` returns a layer built with NON-default arguments; nothing of them may be lost."""
     layer = make()
     config = layer.get_config()
-    parameters = inspect.signature(type(layer).__init__).parameters
+    parameters = {}
+    for kind in reversed(type(layer).mro()):
+        if kind.__module__.startswith("sact_tf."):
+            parameters.update(inspect.signature(kind.__init__).parameters)
     arguments = {
         name
         for name, parameter in parameters.items()
-        if name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        if name != "self" and parameter.kind.name not in ("VAR_POSITIONAL", "VAR_KEYWORD")
     }
     assert arguments <= set(config), f"not in get_config: {sorted(arguments - set(config))}"
     for name in arguments:

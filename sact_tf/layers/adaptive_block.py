@@ -7,15 +7,13 @@ from sact_tf.layers.execution import EXECUTIONS
 from sact_tf.layers.execution.masked import evaluated_maps
 from sact_tf.layers.halting_score import KINDS, HaltingScore
 from sact_tf.layers.replica_losses import ReplicaLosses
+from sact_tf.layers.tuning import DENSE_SHARE
 from sact_tf.ops import flops as flops_ops
 from sact_tf.ops import halting as halting_ops
 from sact_tf.ops.positions import subsample, zero_outside
 from sact_tf.ops.tiles import share_within_tiles
 
 STATISTICS = ("full", "evaluated")
-# Share of active positions at which rows take as long as a dense unit; measured by
-# benchmarks/break_even.py, about the same for all widths.
-DENSE_SHARE = 0.9
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")

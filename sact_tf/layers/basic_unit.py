@@ -1,11 +1,13 @@
 """Basic residual unit of the CIFAR networks."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from sact_tf.layers.residual_unit import ResidualUnit
 from sact_tf.ops.activation import leaky_relu
-from sact_tf.ops.active_rows import sum_by_image
+from sact_tf.ops.active_rows import ActiveRows, sum_by_image
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import subsample, zero_outside
 from sact_tf.ops.row_convolution import convolve_rows
@@ -29,7 +31,7 @@ class BasicUnit(ResidualUnit):
 
     reach = 2
 
-    def __init__(self, filters, preactivated_shortcut=False, **kwargs):
+    def __init__(self, filters: int, preactivated_shortcut: bool = False, **kwargs) -> None:
         super().__init__(filters, **kwargs)
         self.preactivated_shortcut = preactivated_shortcut
         self.preact = self._normalization("preact")
@@ -40,14 +42,14 @@ class BasicUnit(ResidualUnit):
         self.conv2 = self._convolution(filters, 3, "conv2", use_bias=True)
 
     @property
-    def out_channels(self):
+    def out_channels(self) -> int:
         return self.filters
 
     @property
-    def outer_stride(self):
+    def outer_stride(self) -> int:
         return self.stride
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         if input_shape[-1] > self.filters or (self.filters - input_shape[-1]) % 2:
             raise ValueError(
                 "A basic unit keeps its channels or adds an even number of them, received "
@@ -59,48 +61,63 @@ class BasicUnit(ResidualUnit):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, inputs, training=None, valid=None):
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, valid: tf.Tensor | None = None
+    ) -> tf.Tensor:
         preact = self.activate(self.preact(inputs, training=training, positions=valid))
         shortcut = self._shortcut(preact if self.preactivated_shortcut else inputs, valid)
         inner = subsample(valid, self.stride)
-        return shortcut + self._branch(preact, training, valid, outer=inner, inner=inner)
+        return shortcut + self._branch(preact, training, valid, inner)
 
-    def residual(self, inputs, training=None, valid=None, outer=None, inner=None):
+    def residual(
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        valid: tf.Tensor | None = None,
+        outer: tf.Tensor | None = None,
+        inner: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """f(x) alone; see `ResidualUnit`. Returns [B, H, W, filters]."""
         # The first convolution is evaluated at `outer` but reads beyond it.
         read = valid if outer is None else outer
         preact = self.activate(self.preact(inputs, training=training, positions=read))
-        return self._branch(preact, training, valid, read, valid if inner is None else inner)
+        # No batch normalization after the second convolution, so `inner` is not read.
+        return self._branch(preact, training, valid, read)
 
-    def residual_rows(self, active, ring, rows, batch, training=None):
+    def residual_rows(
+        self,
+        active: tf.Tensor,
+        ring: tf.Tensor,
+        rows: ActiveRows,
+        batch: tf.Tensor,
+        training: bool | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """f(x) at the active positions, and its sums; see `ResidualUnit`."""
         states = tf.concat([active, ring], axis=0)
         counted = states[: rows.num_outer]
         [preact] = self.preact.on_rows([states], self.activate, training, counted)
-        kernel = tf.convert_to_tensor(self.conv1.kernel)
-        first = convolve_rows([preact], kernel, rows.neighbours, rows.num_outer)
+        first = convolve_rows([preact], self.conv1.kernel_tensor, rows.neighbours, rows.num_outer)
         [first] = self.bn1.on_rows([first], self.activate_twice, training)
-        kernel = tf.convert_to_tensor(self.conv2.kernel)
         neighbours = rows.neighbours[: rows.num_outer]
-        residual = convolve_rows([first], kernel, neighbours, rows.num_active)
-        residual = tf.nn.bias_add(residual, tf.convert_to_tensor(self.conv2.bias))
+        residual = convolve_rows([first], self.conv2.kernel_tensor, neighbours, rows.num_active)
+        residual = tf.nn.bias_add(residual, self.conv2.bias_tensor)
         return residual, sum_by_image(residual, rows, batch)
 
-    def flops(self, outer, inner):
+    def flops(self, outer: tf.Tensor | int, inner: tf.Tensor | int) -> tf.Tensor:
         """Operations per image; see `ResidualUnit`."""
         in_channels = self.conv1.kernel.shape[2]
         return conv2d_flops(outer, 3, in_channels, self.filters) + conv2d_flops(
             inner, 3, self.filters, self.filters
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "preactivated_shortcut": self.preactivated_shortcut}
 
-    def activate_twice(self, inputs):
+    def activate_twice(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The activation applied twice."""
         return leaky_relu(inputs, self.negative_slope**2)
 
-    def _branch(self, preact, training, valid, outer, inner):
-        del inner  # no batch normalization after the second convolution
+    def _branch(self, preact, training, valid, outer):
         first = self.conv1(zero_outside(preact, valid), valid=valid)
         first = self.activate_twice(self.bn1(first, training=training, positions=outer))
         return self.conv2(zero_outside(first, subsample(valid, self.stride)))

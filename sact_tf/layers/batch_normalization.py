@@ -1,7 +1,11 @@
 """Batch normalization whose statistics can be taken over a part of the positions."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 import tensorflow as tf
+
+from sact_tf.ops.precision import at_least_float32, sum_dtype
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -11,10 +15,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Statistics are the mean and the biased variance over all axes but the last; the moving ones
     are updated in training with the biased variance, too. Computation is at least in float32.
 
-    Two things are added to the Keras layer. Statistics can be restricted to some positions (the
-    valid part of a padded batch, the active positions); a batch without any leaves the moving
-    statistics alone and is normalized by them. And `scale_and_shift` gives the affine map itself,
-    so that a caller can apply it to rows or fold it into a neighbouring convolution.
+    Statistics can be restricted to some positions (the valid part of a padded batch, the active
+    positions), as with the `mask` of the Keras layer, but so that what is outside does not count
+    even if it is NaN, sums are divided by the exact number of positions, and a batch without any
+    leaves the moving statistics alone and is normalized by them. `scale_and_shift` gives the affine
+    map itself, so that a caller can apply it to rows or fold it into a neighbouring convolution.
 
     Call arguments:
         inputs: [..., channels].
@@ -23,7 +28,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
         positions: optional bool of the shape of `inputs` without channels.
     """
 
-    def __init__(self, momentum=0.99, epsilon=1e-3, synchronized=False, **kwargs):
+    def __init__(
+        self,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        synchronized: bool = False,
+        **kwargs,
+    ) -> None:
         super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
         if self.axis != -1 or self.renorm:
             raise ValueError(
@@ -31,14 +42,22 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 f"axis={self.axis}, renorm={self.renorm}"
             )
 
-    def call(self, inputs, training=None, positions=None):
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, positions: tf.Tensor | None = None
+    ) -> tf.Tensor:
         # Of small vectors the kernel's threads would wait for those of larger operations.
         if not (training and self.trainable) and len(inputs.shape) == 4 and self._can_fuse(inputs):
             return self._fused(inputs)
         scale, shift = self.scale_and_shift(inputs, training, positions)
         return tf.cast(tf.cast(inputs, scale.dtype) * scale + shift, inputs.dtype)
 
-    def on_rows(self, pieces, activate, training=None, counted=None):
+    def on_rows(
+        self,
+        pieces: Sequence[tf.Tensor],
+        activate: Callable[[tf.Tensor], tf.Tensor],
+        training: bool | None = None,
+        counted: tf.Tensor | None = None,
+    ) -> list[tf.Tensor]:
         """The layer and an activation on rows instead of maps.
 
         Args:
@@ -58,7 +77,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
             for piece in pieces
         ]
 
-    def scale_and_shift(self, inputs, training=None, positions=None):
+    def scale_and_shift(
+        self, inputs: tf.Tensor, training: bool | None = None, positions: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The layer as `inputs * scale + shift`; updates the moving statistics in training.
 
         Args:
@@ -68,12 +89,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         Returns:
             `(scale, shift)`, each [channels], at least float32.
         """
-        dtype = tf.float64 if inputs.dtype == tf.float64 else tf.float32
+        dtype = sum_dtype(inputs.dtype)
         mean = tf.cast(self.moving_mean, dtype)
         variance = tf.cast(self.moving_variance, dtype)
         if training and self.trainable:
             mean, variance = self._batch_statistics(
-                tf.cast(inputs, dtype), positions, mean, variance
+                at_least_float32(inputs), positions, mean, variance
             )
             self._update_moving_statistics(mean, variance)
         scale = tf.math.rsqrt(variance + self.epsilon)

@@ -3,27 +3,19 @@
 import keras
 import tensorflow as tf
 
+from sact_tf.layers import tuning
 from sact_tf.layers.residual_unit import ResidualUnit
-from sact_tf.ops.active_rows import count_by_image, sum_by_image
+from sact_tf.ops.active_rows import ActiveRows, count_by_image, sum_by_image
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import (
-    at_least_float32,
     mean_over,
     subsample,
     subsample_features,
     sum_at,
     zero_outside,
 )
+from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.row_convolution import convolve_map, convolve_rows, convolve_rows_on_map
-
-# From this width on a 3x3 convolution of a small map is faster on a CPU as a gather and a product,
-# which don't depend on how the map's size suits the convolution's kernels (docs/performance.md).
-PRODUCT_FILTERS = 512
-
-
-def share_for_map(filters):
-    """Share of active positions from which narrow rows are faster convolved on the whole map."""
-    return 0.25 + filters / 256  # measured: 64 and 128 filters, see docs/performance.md
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -50,7 +42,7 @@ class BottleneckUnit(ResidualUnit):
     outer_stride = 1
     reach = 1
 
-    def __init__(self, filters, **kwargs):
+    def __init__(self, filters: int, **kwargs) -> None:
         super().__init__(filters, **kwargs)
         self.preact = self._normalization("preact")
         self.shortcut = None
@@ -61,10 +53,10 @@ class BottleneckUnit(ResidualUnit):
         self.conv3 = self._convolution(self.out_channels, 1, "conv3", use_bias=True)
 
     @property
-    def out_channels(self):
+    def out_channels(self) -> int:
         return 4 * self.filters
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.preact.build(input_shape)
         if input_shape[-1] != self.out_channels:
             self.shortcut = self._convolution(
@@ -76,7 +68,9 @@ class BottleneckUnit(ResidualUnit):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, inputs, training=None, valid=None):
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, valid: tf.Tensor | None = None
+    ) -> tf.Tensor:
         preact = self.activate(self.preact(inputs, training=training, positions=valid))
         if self.shortcut is not None:
             shortcut = self.shortcut(preact)
@@ -86,14 +80,23 @@ class BottleneckUnit(ResidualUnit):
             preact, training, valid, outer=valid, inner=subsample(valid, self.stride)
         )
 
-    def residual(self, inputs, training=None, valid=None, outer=None, inner=None):
+    def residual(
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        valid: tf.Tensor | None = None,
+        outer: tf.Tensor | None = None,
+        inner: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """f(x) alone; see `ResidualUnit`. Returns [B, H, W, 4 * filters]."""
         outer = valid if outer is None else outer
         inner = valid if inner is None else inner
         preact = self.activate(self.preact(inputs, training=training, positions=outer))
         return self._branch(preact, training, valid, outer, inner)
 
-    def output_and_mean(self, inputs, valid=None):
+    def output_and_mean(
+        self, inputs: tf.Tensor, valid: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The unit in inference and its output's mean [B, 4 * filters]; see `ResidualUnit`."""
         preact = self.activate(self.preact(inputs, training=False, positions=valid))
         inner = subsample(valid, self.stride)
@@ -108,7 +111,9 @@ class BottleneckUnit(ResidualUnit):
         mean += _linear(mean_over(at_least_float32(hidden), inner), self.conv3)
         return shortcut + self.conv3(hidden), mean
 
-    def residual_and_sum(self, inputs, counted, valid=None):
+    def residual_and_sum(
+        self, inputs: tf.Tensor, counted: tf.Tensor, valid: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """f(x) in inference and its sum [B, 4 * filters]; see `ResidualUnit`."""
         preact = self.activate(self.preact(inputs, training=False, positions=valid))
         hidden = self._hidden(preact, False, valid, valid, valid, by_products=True)
@@ -116,7 +121,14 @@ class BottleneckUnit(ResidualUnit):
         count = tf.reduce_sum(tf.cast(counted, total.dtype), axis=[1, 2])[:, tf.newaxis]
         return self.conv3(hidden), _linear(total, self.conv3, count)
 
-    def residual_rows(self, active, ring, rows, batch, training=None):
+    def residual_rows(
+        self,
+        active: tf.Tensor,
+        ring: tf.Tensor,
+        rows: ActiveRows,
+        batch: tf.Tensor,
+        training: bool | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """f(x) at the active positions, and its sums; see `ResidualUnit`."""
         # Batch statistics are those of all rows; inference does without the copy.
         pieces = [tf.concat([active, ring], axis=0)] if training else [active, ring]
@@ -125,7 +137,7 @@ class BottleneckUnit(ResidualUnit):
         [hidden] = self.bn2.on_rows([spatial], self.activate, training)
         return self._restore_rows(hidden, rows, batch)
 
-    def flops(self, outer, inner):
+    def flops(self, outer: tf.Tensor | int, inner: tf.Tensor | int) -> tf.Tensor:
         """Operations per image, shortcut convolution included; see `ResidualUnit`."""
         in_channels = self.conv1.kernel.shape[2]
         total = conv2d_flops(outer, 1, in_channels, self.filters)
@@ -141,26 +153,25 @@ class BottleneckUnit(ResidualUnit):
     def _hidden(self, preact, training, valid, outer, inner, by_products=False):
         reduced = self.bn1(self.conv1(preact), training=training, positions=outer)
         reduced = zero_outside(self.activate(reduced), valid)
-        if by_products and self.filters >= PRODUCT_FILTERS:
-            kernel = tf.convert_to_tensor(self.conv2.kernel)
-            spatial = convolve_map(reduced, kernel, self.stride)
+        if by_products and self.filters >= tuning.PRODUCT_FILTERS:
+            spatial = convolve_map(reduced, self.conv2.kernel_tensor, self.stride)
         else:
             spatial = self.conv2(reduced)
         return self.activate(self.bn2(spatial, training=training, positions=inner))
 
     def _reduce_rows(self, pieces, training):
-        kernel = tf.convert_to_tensor(self.conv1.kernel)[0, 0]
+        kernel = self.conv1.kernel_tensor[0, 0]
         preact = self.preact.on_rows(pieces, self.activate, training)
         reduced = [tf.matmul(piece, kernel) for piece in preact]
         return self.bn1.on_rows(reduced, self.activate, training)
 
     def _convolve_rows(self, reduced, rows, training):
-        kernel = tf.convert_to_tensor(self.conv2.kernel)
+        kernel = self.conv2.kernel_tensor
 
         def gathered():
             return convolve_rows(reduced, kernel, rows.neighbours, rows.num_active)
 
-        limit = share_for_map(self.filters)
+        limit = tuning.share_for_map(self.filters)
         if training or limit >= 1:
             return gathered()
         share = tf.size(rows.active_positions) / tf.size(rows.row_numbers)
@@ -171,14 +182,13 @@ class BottleneckUnit(ResidualUnit):
         )
 
     def _restore_rows(self, hidden, rows, batch):
-        kernel = tf.convert_to_tensor(self.conv3.kernel)[0, 0]
-        bias = tf.convert_to_tensor(self.conv3.bias)
-        residual = tf.nn.bias_add(tf.matmul(hidden, kernel), bias)
+        residual = tf.matmul(hidden, self.conv3.kernel_tensor[0, 0])
+        residual = tf.nn.bias_add(residual, self.conv3.bias_tensor)
         total = sum_by_image(hidden, rows, batch)
         return residual, _linear(total, self.conv3, count_by_image(rows, batch, total.dtype))
 
 
 def _linear(features, layer, count=1):
     """A 1x1 convolution's sum (count 1: its mean), from that of its narrower input, [B, C]."""
-    kernel = tf.cast(tf.convert_to_tensor(layer.kernel)[0, 0], features.dtype)
+    kernel = tf.cast(layer.kernel_tensor[0, 0], features.dtype)
     return tf.matmul(features, kernel) + count * tf.cast(layer.bias, features.dtype)

@@ -1,5 +1,7 @@
 """2D convolution with the padding of the authors' networks, also inside padded batches."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -31,15 +33,15 @@ class Convolution(keras.layers.Conv2D):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        stride=1,
-        symmetric_padding=True,
-        use_bias=False,
-        weight_decay=0.0,
-        bias_initializer="zeros",
+        filters: int,
+        kernel_size: int,
+        stride: int = 1,
+        symmetric_padding: bool = True,
+        use_bias: bool = False,
+        weight_decay: float = 0.0,
+        bias_initializer: str | keras.initializers.Initializer = "zeros",
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(
             filters,
             kernel_size,
@@ -58,7 +60,21 @@ class Convolution(keras.layers.Conv2D):
         self.symmetric_padding = symmetric_padding
         self.weight_decay = weight_decay
 
-    def call(self, inputs, valid=None):
+    @property
+    def kernel_tensor(self) -> tf.Tensor:
+        """The kernel [k, k, C, filters], in the compute dtype of the layer that is called."""
+        return tf.convert_to_tensor(self.kernel)
+
+    @property
+    def bias_tensor(self) -> tf.Tensor:
+        """The bias [filters], likewise."""
+        return tf.convert_to_tensor(self.bias)
+
+    def add_weight(self, **kwargs) -> keras.Variable:
+        # Rows are convolved inside another layer's call, whose dtype a variable would follow.
+        return super().add_weight(autocast=self.compute_dtype != self.variable_dtype, **kwargs)
+
+    def call(self, inputs: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
         size = self.kernel_size[0]
         padding = "SAME"
         if self.stride > 1 and size > 1:
@@ -71,21 +87,22 @@ class Convolution(keras.layers.Conv2D):
                 padding = "VALID"
         return self._convolve(inputs, self.stride, padding)
 
-    def at_every_position(self, inputs):
+    def at_every_position(self, inputs: tf.Tensor) -> tf.Tensor:
         """The convolution without its stride: [B, H, W, C] -> [B, H, W, filters]."""
         return self._convolve(inputs, 1, "SAME")
 
     def _convolve(self, inputs, stride, padding):
-        outputs = tf.nn.conv2d(inputs, tf.convert_to_tensor(self.kernel), stride, padding)
+        outputs = tf.nn.conv2d(inputs, self.kernel_tensor, stride, padding)
         if self.use_bias:
-            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+            outputs = tf.nn.bias_add(outputs, self.bias_tensor)
         return outputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, height, width, _ = input_shape
-        return (batch, _strided(height, self.stride), _strided(width, self.stride), self.filters)
+        strided = [positions.strided_size(size, self.stride) for size in (height, width)]
+        return (batch, *strided, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         base = keras.layers.Layer.get_config(self)
         return {
             **base,
@@ -97,7 +114,3 @@ class Convolution(keras.layers.Conv2D):
             "weight_decay": self.weight_decay,
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
         }
-
-
-def _strided(size, stride):
-    return None if size is None else -(-size // stride)

@@ -2,6 +2,8 @@
 
 import threading
 
+import tensorflow as tf
+
 
 class ReplicaLosses:
     """Mixin: `add_loss` terms belong to the thread, hence to the replica, that added them.
@@ -26,6 +28,6 @@ class ReplicaLosses:
         self._losses.clear()
         self._losses.extend(terms)
 
-    def added_losses(self):
+    def added_losses(self) -> list[tf.Tensor]:
         """The `add_loss` terms of the last call in this replica: a list of scalars."""
         return list(self._losses)

@@ -1,14 +1,15 @@
 """What every residual unit shares, and the interface that an adaptive block asks of a unit."""
 
-import keras
+from typing import Any
 
-from sact_tf.layers.batch_normalization import BatchNormalization
-from sact_tf.layers.convolution import Convolution
-from sact_tf.ops.activation import leaky_relu
-from sact_tf.ops.positions import at_least_float32, mean_over, subsample, sum_at
+import tensorflow as tf
+
+from sact_tf.layers.network_layer import NetworkLayer
+from sact_tf.ops.positions import mean_over, strided_size, subsample, sum_at
+from sact_tf.ops.precision import at_least_float32
 
 
-class ResidualUnit(keras.layers.Layer):
+class ResidualUnit(NetworkLayer):
     """Base of pre-activation residual units: x + f(x) (arXiv:1612.02297, eq. 2).
 
     A unit knows nothing of halting. `AdaptiveBlock` takes any layer that has:
@@ -40,14 +41,17 @@ class ResidualUnit(keras.layers.Layer):
     Args:
         filters: channels inside the unit.
         stride: 1 or 2.
-        negative_slope: slope of the leaky ReLU for negative inputs; 0 is the plain ReLU.
-        weight_decay: see `Convolution`.
-        batch_norm: dict of arguments of `BatchNormalization` (epsilon, momentum, synchronized).
+        **kwargs: see `NetworkLayer`.
+
+    Attributes:
+        reach: see above.
+        outer_stride: see above.
     """
 
-    def __init__(
-        self, filters, stride=1, negative_slope=0.0, weight_decay=0.0, batch_norm=None, **kwargs
-    ):
+    reach: int
+    outer_stride: int
+
+    def __init__(self, filters: int, stride: int = 1, **kwargs) -> None:
         super().__init__(**kwargs)
         if filters < 1 or stride not in (1, 2):
             raise ValueError(
@@ -56,51 +60,39 @@ class ResidualUnit(keras.layers.Layer):
             )
         self.filters = filters
         self.stride = stride
-        self.negative_slope = negative_slope
-        self.weight_decay = weight_decay
-        self.batch_norm = dict(batch_norm or {})
 
     @property
-    def out_channels(self):
+    def out_channels(self) -> int:
+        """Channels of the unit's output."""
         raise NotImplementedError
 
-    def output_and_mean(self, inputs, valid=None):
+    def flops(self, outer: tf.Tensor | int, inner: tf.Tensor | int) -> tf.Tensor:
+        """Operations at numbers of positions, see above; int64, of the shape of the numbers."""
+        raise NotImplementedError
+
+    def flops_of(self, height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
+        """Operations for a whole map of height x width at the unit's input, an int64 scalar."""
+        inner = strided_size(height, self.stride) * strided_size(width, self.stride)
+        return self.flops(height * width if self.outer_stride == 1 else inner, inner)
+
+    def output_and_mean(
+        self, inputs: tf.Tensor, valid: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """The unit in inference and its output's mean over each image, [B, C]."""
         output = self(inputs, training=False, valid=valid)
         return output, mean_over(at_least_float32(output), subsample(valid, self.stride))
 
-    def residual_and_sum(self, inputs, counted, valid=None):
+    def residual_and_sum(
+        self, inputs: tf.Tensor, counted: tf.Tensor, valid: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """f(x) in inference and its sum over the counted positions of each image, [B, C]."""
         residual = self.residual(inputs, training=False, valid=valid)
         return residual, sum_at(at_least_float32(residual), counted)
 
-    def activate(self, inputs):
-        return leaky_relu(inputs, self.negative_slope)
-
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, height, width, _ = input_shape
-        strided = [None if size is None else -(-size // self.stride) for size in (height, width)]
+        strided = [strided_size(size, self.stride) for size in (height, width)]
         return (batch, *strided, self.out_channels)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "stride": self.stride,
-            "negative_slope": self.negative_slope,
-            "weight_decay": self.weight_decay,
-            "batch_norm": self.batch_norm,
-        }
-
-    def _normalization(self, name):
-        return BatchNormalization(name=name, dtype=self.dtype_policy, **self.batch_norm)
-
-    def _convolution(self, filters, size, name, **kwargs):
-        return Convolution(
-            filters,
-            size,
-            weight_decay=self.weight_decay,
-            name=name,
-            dtype=self.dtype_policy,
-            **kwargs,
-        )
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters, "stride": self.stride}

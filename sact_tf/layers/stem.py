@@ -1,5 +1,7 @@
 """The layers before the first block."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -30,7 +32,9 @@ class Stem(keras.layers.Layer):
         [B, ceil(H / stride), ceil(W / stride), channels].
     """
 
-    def __init__(self, kind="imagenet", channels=64, weight_decay=0.0, **kwargs):
+    def __init__(
+        self, kind: str = "imagenet", channels: int = 64, weight_decay: float = 0.0, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         if kind not in KINDS:
             raise ValueError(f"Expected the stem to be one of {KINDS}, received {kind!r}")
@@ -49,13 +53,14 @@ class Stem(keras.layers.Layer):
         )
 
     @property
-    def stride(self):
+    def stride(self) -> int:
+        """Positions of the image along a side for each of the output."""
         return 4 if self.kind == "imagenet" else 1
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.conv.build(input_shape)
 
-    def call(self, inputs, valid=None):
+    def call(self, inputs: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
         features = self.conv(positions.zero_outside(inputs, valid), valid=valid)
         if self.kind == "cifar":
             return features
@@ -68,21 +73,23 @@ class Stem(keras.layers.Layer):
         pooled = tf.nn.max_pool2d(features, 3, 2, "VALID")
         return positions.zero_outside(pooled, positions.subsample(valid, 2))
 
-    def flops(self, inputs_shape, valid=None):
+    def flops(
+        self, inputs_shape: tf.Tensor | list[int], valid: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Operations per image for images of shape [B, H, W, C]: int64 [B]."""
         stride = self.conv.stride
         batch, height, width, _ = tf.unstack(tf.convert_to_tensor(inputs_shape))
-        shape = [batch, -(-height // stride), -(-width // stride)]
+        shape = [batch, *(positions.strided_size(size, stride) for size in (height, width))]
         count = map_positions(shape, positions.subsample(valid, stride))
         in_channels = self.conv.kernel.shape[2]
         return conv2d_flops(count, self.conv.kernel_size[0], in_channels, self.channels)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, height, width, _ = input_shape
-        strided = [None if size is None else -(-size // self.stride) for size in (height, width)]
+        strided = [positions.strided_size(size, self.stride) for size in (height, width)]
         return (batch, *strided, self.channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kind": self.kind,

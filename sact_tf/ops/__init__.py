@@ -1,5 +1,23 @@
-"""Pure TensorFlow functions: halting algebra, tiles and FLOPs. No Keras, no variables."""
+"""Pure TensorFlow functions, from the halting algebra to rows. No Keras, no variables."""
 
-from sact_tf.ops import activation, flops, halting, positions, tiles
+from sact_tf.ops import (
+    activation,
+    active_rows,
+    flops,
+    halting,
+    positions,
+    precision,
+    row_convolution,
+    tiles,
+)
 
-__all__ = ["activation", "flops", "halting", "positions", "tiles"]
+__all__ = [
+    "activation",
+    "active_rows",
+    "flops",
+    "halting",
+    "positions",
+    "precision",
+    "row_convolution",
+    "tiles",
+]

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def leaky_relu(inputs, negative_slope=0.0):
+def leaky_relu(inputs: tf.Tensor, negative_slope: float | None = 0.0) -> tf.Tensor:
     """max(x, slope * x) for a slope in [0, 1); exact in float64, too.
 
     Args:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from sact_tf.ops.positions import at_least_float32
+from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.tiles import dilate
 
 
@@ -37,11 +37,16 @@ class ActiveRows(NamedTuple):
     images: tf.Tensor
 
     @property
-    def num_active(self):
+    def num_active(self) -> tf.Tensor:
         return tf.size(self.active_positions)
 
 
-def find_active_rows(active, valid=None, reach=1, active_positions=None):
+def find_active_rows(
+    active: tf.Tensor,
+    valid: tf.Tensor | None = None,
+    reach: int = 1,
+    active_positions: tf.Tensor | None = None,
+) -> ActiveRows:
     """Numbers the rows that a residual unit needs at the active positions.
 
     Args:
@@ -82,20 +87,20 @@ def _where(chosen):
     return tf.cast(tf.where(tf.reshape(chosen, [-1]))[:, 0], tf.int32)
 
 
-def sum_by_image(features, rows, batch):
+def sum_by_image(features: tf.Tensor, rows: ActiveRows, batch: tf.Tensor) -> tf.Tensor:
     """Sum over the active rows of each image: [A, C] -> [B, C], at least float32."""
     features = at_least_float32(features)
     membership = tf.range(batch)[:, tf.newaxis] == rows.images
     return tf.matmul(tf.cast(membership, features.dtype), features)
 
 
-def count_by_image(rows, batch, dtype=tf.float32):
+def count_by_image(rows: ActiveRows, batch: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """Number of active rows of each image: [B, 1]."""
     membership = tf.range(batch)[:, tf.newaxis] == rows.images
     return tf.reduce_sum(tf.cast(membership, dtype), axis=1, keepdims=True)
 
 
-def to_map(values, positions, shape):
+def to_map(values: tf.Tensor, positions: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """Puts values at positions of a map, zero elsewhere.
 
     Args:
@@ -111,7 +116,7 @@ def to_map(values, positions, shape):
     return tf.cast(tf.reshape(flat, shape), values.dtype)
 
 
-def neighbours_at(row_numbers, positions):
+def neighbours_at(row_numbers: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Numbers of the rows around positions: column 3 * (dy + 1) + dx + 1 is the neighbour (dy, dx).
 
     Args:

@@ -7,7 +7,9 @@ arXiv:1612.02297).
 import tensorflow as tf
 
 
-def conv2d_flops(positions, kernel_size, in_channels, out_channels):
+def conv2d_flops(
+    positions: tf.Tensor | int, kernel_size: int, in_channels: int, out_channels: int
+) -> tf.Tensor:
     """Operations of a k x k convolution evaluated at some output positions.
 
     Args:
@@ -23,12 +25,12 @@ def conv2d_flops(positions, kernel_size, in_channels, out_channels):
     return tf.cast(positions, tf.int64) * (2 * kernel_size**2 * in_channels * out_channels)
 
 
-def count_positions(active):
+def count_positions(active: tf.Tensor) -> tf.Tensor:
     """Number of true positions of each image: bool [B, H, W] -> int64 [B]."""
     return tf.reduce_sum(tf.cast(active, tf.int64), axis=[1, 2])
 
 
-def map_positions(shape, valid=None):
+def map_positions(shape: tf.Tensor | list, valid: tf.Tensor | None = None) -> tf.Tensor:
     """Number of positions of each image of a whole map.
 
     Args:

@@ -6,9 +6,12 @@ and [B, H, W] for SACT (one per position). `active` marks what still computes.
 Reference: Figurnov et al., arXiv:1612.02297, equations (4)-(11), algorithms 1 and 2.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from sact_tf.ops.precision import sum_dtype
 
 
 class HaltingState(NamedTuple):
@@ -29,27 +32,27 @@ class HaltingState(NamedTuple):
     num_units: tf.Tensor
 
 
-def halting_dtype(dtype):
-    """The dtype of the algebra for a compute dtype: never below float32."""
-    dtype = tf.as_dtype(dtype)
-    return dtype if dtype == tf.float64 else tf.float32
-
-
-def initial_state(shape, dtype=tf.float32, valid=None):
+def initial_state(
+    shape: tf.Tensor | Sequence[int],
+    dtype: tf.DType = tf.float32,
+    valid: tf.Tensor | None = None,
+) -> HaltingState:
     """The state before the first unit.
 
     Args:
         shape: shape of the score maps, [B, 1, 1] or [B, H, W].
-        dtype: dtype of the computation around; see `halting_dtype`.
+        dtype: dtype of the computation around; see `sum_dtype`.
         valid: optional bool tensor of that shape. What is not valid never becomes active.
     """
-    dtype = halting_dtype(dtype)
+    dtype = sum_dtype(dtype)
     zeros = tf.zeros(shape, dtype)
     active = tf.ones(shape, tf.bool) if valid is None else valid
     return HaltingState(active, zeros, zeros + 1, zeros, tf.zeros(shape, tf.int32))
 
 
-def halting_step(state, score, epsilon, is_last):
+def halting_step(
+    state: HaltingState, score: tf.Tensor, epsilon: float, is_last: bool
+) -> tuple[HaltingState, tf.Tensor]:
     """Accounts for one evaluated unit.
 
     A position halts as soon as its cumulative score reaches 1 - epsilon (eq. 7), and always at the
@@ -90,7 +93,7 @@ def halting_step(state, score, epsilon, is_last):
     return new_state, weight
 
 
-def mean_ponder_cost(ponder_cost, valid=None):
+def mean_ponder_cost(ponder_cost: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
     """Ponder cost averaged over the positions of each image, then over the batch.
 
     Algorithm 2, line 37; with a `valid` map only valid positions of an image count, so that

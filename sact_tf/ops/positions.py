@@ -6,10 +6,8 @@ of images of different sizes, padded at the bottom and right. `None` means that 
 
 import tensorflow as tf
 
-from sact_tf.ops.halting import halting_dtype
 
-
-def zero_outside(maps, positions):
+def zero_outside(maps: tf.Tensor, positions: tf.Tensor | None) -> tf.Tensor:
     """Features at the given positions, zero elsewhere (not a product: NaN does not survive).
 
     Args:
@@ -21,18 +19,13 @@ def zero_outside(maps, positions):
     return tf.where(positions[..., tf.newaxis], maps, tf.zeros([], maps.dtype))
 
 
-def at_least_float32(tensor):
-    """The tensor in the precision of sums: float64 stays, all else becomes float32."""
-    return tf.cast(tensor, halting_dtype(tensor.dtype))
-
-
-def sum_over(maps, positions=None):
+def sum_over(maps: tf.Tensor, positions: tf.Tensor | None = None) -> tf.Tensor:
     """Sum over the positions of each image: [B, H, W, C] -> [B, C]."""
     # One axis after the other is twice as fast on a CPU as both at once.
     return tf.reduce_sum(tf.reduce_sum(zero_outside(maps, positions), axis=1), axis=1)
 
 
-def sum_at(maps, positions):
+def sum_at(maps: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Sum over some positions of each image, in one product: the maps have to be finite elsewhere.
 
     Args:
@@ -48,7 +41,7 @@ def sum_at(maps, positions):
     return tf.reshape(sums, [batch, maps.shape[-1]])
 
 
-def mean_over(maps, positions=None):
+def mean_over(maps: tf.Tensor, positions: tf.Tensor | None = None) -> tf.Tensor:
     """Mean over the positions of each image: [B, H, W, C] -> [B, C], 0 for no position."""
     total = sum_over(maps, positions)
     if positions is None:
@@ -57,14 +50,24 @@ def mean_over(maps, positions=None):
     return tf.math.divide_no_nan(total, count[:, tf.newaxis])
 
 
-def subsample(positions, stride):
+def strided_size(size, stride: int):
+    """Positions of a side after a layer of the given stride, ceil(size / stride).
+
+    Args:
+        size: int, int tensor, or None (unknown), which stays None.
+        stride: positive int.
+    """
+    return None if size is None else -(-size // stride)
+
+
+def subsample(positions: tf.Tensor | None, stride: int) -> tf.Tensor | None:
     """The map of positions after a layer of the given stride (ceil(H / stride) rows)."""
     if positions is None or stride == 1:
         return positions
     return positions[:, ::stride, ::stride]
 
 
-def subsample_features(maps, stride):
+def subsample_features(maps: tf.Tensor, stride: int) -> tf.Tensor:
     """The features at the positions of `subsample`: [B, ceil(H / stride), ceil(W / stride), C]."""
     if stride == 1:
         return maps
@@ -72,7 +75,7 @@ def subsample_features(maps, stride):
     return tf.nn.avg_pool2d(maps, 1, stride, "SAME")
 
 
-def pad_for_stride_two(maps, valid, fill=0.0):
+def pad_for_stride_two(maps: tf.Tensor, valid: tf.Tensor, fill: float = 0.0) -> tf.Tensor:
     """Pads so that a VALID 3x3 window of stride 2 sees what SAME would show each image alone.
 
     TensorFlow's SAME starts a window of size 3 and stride 2 at row -1 where the number of rows is

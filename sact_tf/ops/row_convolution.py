@@ -8,17 +8,19 @@ Here every reader of a row is known: the gradient of a convolution is again a ga
 neighbours and a product, and rows that are picked once are put back without adding.
 """
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
-from sact_tf.ops.active_rows import neighbours_at
+from sact_tf.ops.active_rows import ActiveRows, neighbours_at
 
 
-def take_rows(features, index):
+def take_rows(features: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """`tf.gather` of rows of which none is taken twice: [R, ...], int32 [A] -> [A, ...]."""
     return _take(features, index, tf.gather)
 
 
-def keep_rows(features, kept):
+def keep_rows(features: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
     """`take_rows` of an increasing index, which copies nothing where all rows are kept."""
     return _take(features, kept, _keep)
 
@@ -46,7 +48,13 @@ def _keep(features, kept):
     )
 
 
-def regroup_rows(active, ring, kept, entering, numbers):
+def regroup_rows(
+    active: tf.Tensor,
+    ring: tf.Tensor,
+    kept: tf.Tensor,
+    entering: tf.Tensor,
+    numbers: Sequence[tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Moves rows that have halted out of the active ones, and into the ring what is read of them.
 
     Args:
@@ -79,7 +87,12 @@ def regroup_rows(active, ring, kept, entering, numbers):
     return regroup(kept, entering, *numbers, active, ring)
 
 
-def convolve_rows(pieces, kernel, neighbours, num_outputs):
+def convolve_rows(
+    pieces: Sequence[tf.Tensor],
+    kernel: tf.Tensor,
+    neighbours: tf.Tensor,
+    num_outputs: tf.Tensor,
+) -> tf.Tensor:
     """3x3 convolution evaluated at the first rows of a set.
 
     Args:
@@ -114,7 +127,9 @@ def convolve_rows(pieces, kernel, neighbours, num_outputs):
     return convolve(neighbours, num_outputs, kernel, *pieces)
 
 
-def convolve_rows_on_map(pieces, kernel, rows):
+def convolve_rows_on_map(
+    pieces: Sequence[tf.Tensor], kernel: tf.Tensor, rows: ActiveRows
+) -> tf.Tensor:
     """`convolve_rows` by a convolution of the whole map, for inference.
 
     Of narrow features, whose nine neighbours take longer to gather than to multiply, this is faster
@@ -132,7 +147,7 @@ def convolve_rows_on_map(pieces, kernel, rows):
     return tf.gather(tf.reshape(outputs, [-1, kernel.shape[-1]]), rows.active_positions)
 
 
-def convolve_map(maps, kernel, stride=1):
+def convolve_map(maps: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tensor:
     """3x3 convolution of whole maps as a gather of neighbours and one product.
 
     Args:
@@ -172,7 +187,18 @@ def convolve_map(maps, kernel, stride=1):
     return convolve(maps, kernel)
 
 
-def sum_neighbour_rows(pieces, neighbours, num_outputs):
+def sum_neighbours(products: tf.Tensor) -> tf.Tensor:
+    """Sums what the nine neighbours of each position contribute: [B, H, W, 9] -> [B, H, W].
+
+    Column 3 * (dy + 1) + dx + 1 of position (y + dy, x + dx) goes to position (y, x).
+    """
+    selection = tf.reshape(tf.eye(9, dtype=products.dtype), [3, 3, 9, 1])
+    return tf.nn.conv2d(products, selection, 1, "SAME")[..., 0]
+
+
+def sum_neighbour_rows(
+    pieces: Sequence[tf.Tensor], neighbours: tf.Tensor, num_outputs: tf.Tensor
+) -> tf.Tensor:
     """Sums what the nine neighbours of the first rows contribute; see `sum_neighbours`.
 
     Args:

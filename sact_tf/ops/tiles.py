@@ -7,7 +7,9 @@ right border may be partial and average over the positions that exist.
 import tensorflow as tf
 
 
-def share_within_tiles(scores, tile_size, valid=None):
+def share_within_tiles(
+    scores: tf.Tensor, tile_size: int, valid: tf.Tensor | None = None
+) -> tf.Tensor:
     """Replaces every score by the mean of its tile.
 
     Args:
@@ -29,7 +31,9 @@ def share_within_tiles(scores, tile_size, valid=None):
     return spread_tiles(tf.math.divide_no_nan(total, count), tile_size, height, width)
 
 
-def spread_tiles(tiles, tile_size, height, width):
+def spread_tiles(
+    tiles: tf.Tensor, tile_size: int, height: int | tf.Tensor, width: int | tf.Tensor
+) -> tf.Tensor:
     """Gives every position the value of its tile: [B, ceil(H/k), ceil(W/k)] -> [B, H, W]."""
     maps = tf.repeat(tf.repeat(tiles, tile_size, axis=1), tile_size, axis=2)
     return maps[:, :height, :width]
@@ -49,7 +53,7 @@ def _sum_tiles(maps, tile_size):
     return tf.reduce_sum(tf.reshape(padded, grid), axis=[2, 4])
 
 
-def dilate(active):
+def dilate(active: tf.Tensor) -> tf.Tensor:
     """Positions that a 3x3 convolution evaluated at the active positions reads.
 
     Args:
@@ -62,7 +66,13 @@ def dilate(active):
     return tf.nn.max_pool2d(maps, 3, 1, "SAME")[..., 0] > 0
 
 
-def upsample_nearest(maps, height, width, valid=None, maps_valid=None):
+def upsample_nearest(
+    maps: tf.Tensor,
+    height: int | tf.Tensor,
+    width: int | tf.Tensor,
+    valid: tf.Tensor | None = None,
+    maps_valid: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Resizes maps to the image by nearest neighbour, without half-pixel centres.
 
     Row i is taken from row floor(i * h / H) in float32 arithmetic, as TensorFlow's own kernel (and

@@ -1,10 +1,12 @@
 """Halting scores against equations (6) and (14) written in NumPy."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sact_tf.layers import HaltingScore
+from sact_tf.ops.active_rows import find_active_rows
 from tests.harness import padded_batch, randomize
 
 EPSILON = 1e-3
@@ -117,6 +119,34 @@ def test_float32_under_bfloat16(kind):
     assert scores.dtype == tf.float32
     rounded = tf.cast(tf.cast(inputs, tf.bfloat16), tf.float32)
     np.testing.assert_allclose(scores, layer(rounded), rtol=1e-6)
+
+
+class Rows(keras.layers.Layer):
+    """Scores of rows inside a layer of another precision, as a block reads them."""
+
+    def __init__(self, score, **kwargs):
+        super().__init__(**kwargs)
+        self.score = score
+
+    def call(self, inputs, rows):
+        flat = tf.reshape(inputs, [-1, inputs.shape[-1]])
+        pieces = [tf.gather(flat, where) for where in (rows.active_positions, rows.ring_positions)]
+        mean = tf.reduce_mean(tf.cast(inputs, self.score.compute_dtype), axis=[1, 2])
+        return self.score.score_rows(*pieces, rows, mean, training=False)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
+@pytest.mark.parametrize("slope", [None, 0.1])
+def test_rows_score_as_on_the_map(slope, dtype):
+    layer = make("sact", slope, dtype=dtype)
+    inputs = np.random.default_rng(1).normal(size=[3, 5, 6, 4])
+    inputs = tf.cast(inputs, tf.bfloat16 if "16" in dtype else tf.float64)
+    active = np.random.default_rng(2).random([3, 5, 6]) < 0.3
+    active[1] = False
+    received = Rows(layer, dtype=dtype)(inputs, rows=find_active_rows(tf.constant(active)))
+    expected = layer(inputs).numpy()[active]
+    assert received.dtype == expected.dtype
+    np.testing.assert_allclose(received, expected, rtol=1e-6 if "16" in dtype else 1e-12)
 
 
 def test_flops():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.layers import BasicUnit, BottleneckUnit, bottleneck_unit
+from sact_tf.layers import BasicUnit, BottleneckUnit, bottleneck_unit, tuning
 from sact_tf.ops.active_rows import find_active_rows
 from sact_tf.ops.positions import mean_over, subsample, sum_over
 from tests.harness import padded_batch, randomize
@@ -185,6 +185,17 @@ def test_flops_of_a_basic_unit():
     assert unit.outer_stride == 2
 
 
+@pytest.mark.parametrize("unit_class, outer", [(BottleneckUnit, 9 * 7), (BasicUnit, 5 * 4)])
+def test_flops_of_a_whole_map(unit_class, outer):
+    strided, plain = unit_class(8, stride=2), unit_class(8)
+    for unit in (strided, plain):
+        unit.build((None, None, None, 8))
+    sides = tf.constant([9, 7])
+    for height, width in ((9, 7), tf.unstack(sides)):
+        assert int(strided.flops_of(height, width)) == int(strided.flops(outer, 5 * 4))
+        assert int(plain.flops_of(height, width)) == int(plain.flops(9 * 7, 9 * 7))
+
+
 @pytest.mark.parametrize("unit_class", [BottleneckUnit, BasicUnit])
 @pytest.mark.parametrize(
     "arguments, name", [({"filters": 0}, "filters"), ({"stride": 3}, "stride")]
@@ -213,7 +224,7 @@ def some_padded_batch(channels):
     [(BottleneckUnit, 6, 2), (BottleneckUnit, 6, 1), (BottleneckUnit, 12, 2), (BasicUnit, 3, 2)],
 )
 def test_output_and_mean(unit_class, channels, stride, padded, product_filters, monkeypatch):
-    monkeypatch.setattr(bottleneck_unit, "PRODUCT_FILTERS", product_filters)
+    monkeypatch.setattr(tuning, "PRODUCT_FILTERS", product_filters)
     unit = unit_class(3, stride=stride, **OPTIONS)
     unit.build((None, None, None, channels))
     randomize(unit)
@@ -227,7 +238,7 @@ def test_output_and_mean(unit_class, channels, stride, padded, product_filters, 
 @pytest.mark.parametrize("product_filters", [0, 512], ids=["product", "convolution"])
 @pytest.mark.parametrize("unit_class, channels", [(BottleneckUnit, 12), (BasicUnit, 3)])
 def test_residual_and_sum(unit_class, channels, product_filters, monkeypatch):
-    monkeypatch.setattr(bottleneck_unit, "PRODUCT_FILTERS", product_filters)
+    monkeypatch.setattr(tuning, "PRODUCT_FILTERS", product_filters)
     unit = unit_class(3, **OPTIONS)
     unit.build((None, None, None, channels))
     randomize(unit)

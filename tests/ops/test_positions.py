@@ -7,11 +7,19 @@ import tensorflow as tf
 from sact_tf.ops.positions import (
     mean_over,
     pad_for_stride_two,
+    strided_size,
     subsample,
     subsample_features,
     sum_at,
     zero_outside,
 )
+
+
+@pytest.mark.parametrize("stride, expected", [(1, [1, 4, 5]), (2, [1, 2, 3]), (4, [1, 1, 2])])
+def test_strided_size(stride, expected):
+    assert [strided_size(size, stride) for size in (1, 4, 5)] == expected
+    np.testing.assert_array_equal(strided_size(tf.constant([1, 4, 5]), stride), expected)
+    assert strided_size(None, stride) is None
 
 
 def padded_batch(sizes, height, width, channels=2, fill=0.0, seed=0):

@@ -101,9 +101,7 @@ def run_unit(block, index, work, valid, training):
         return work._replace(halting=halting), weight, finished, flops
     count = tf.cast(flops_ops.map_positions(shape, valid), total.dtype)
     mean = work.mean + tf.math.divide_no_nan(total, count[:, tf.newaxis])
-    score = block.halting_scores[index](
-        active, training=training, mean=mean, ring=work.ring, rows=rows
-    )
+    score = block.halting_scores[index].score_rows(active, work.ring, rows, mean, training)
     score = share_within_tiles(to_map(score, rows.active_positions, shape), block.tile_size, valid)
     halting, weight = block.halting_step(index, work.halting, score)
     work = work._replace(halting=halting, active=active, output=output, mean=mean)

@@ -1,0 +1,24 @@
+"""What was measured on one machine and decides how the same numbers are computed.
+
+Device: two cores of an Intel Xeon virtual machine (AVX-512), TensorFlow 2.20, float32, 600x1000,
+November 2026. A GPU or another processor uses the same values, measured there or not; they move
+time, never results. The tables and the commands are in docs/performance.md.
+"""
+
+# Share of active positions at which rows take as long as a dense unit; about the same for all
+# widths. 2026-11-26, python -m benchmarks.break_even --image_size=600x1000
+DENSE_SHARE = 0.9
+
+# From this width on a 3x3 convolution of a small map is faster as a gather and a product, which
+# don't depend on how the map's size suits the convolution's kernels. 2026-11-25, in the network:
+# python -m benchmarks.tiled_execution --depth=101 --image_size=600x1000 --flops_ratio=0.56
+PRODUCT_FILTERS = 512
+
+
+def share_for_map(filters: int) -> float:
+    """Share of active positions from which narrow rows are faster convolved on the whole map.
+
+    A line through 64 and 128 filters, 2026-11-26: single 3x3 convolutions, timed by hand outside of
+    the network ("Where a map is convolved whole" in docs/performance.md).
+    """
+    return 0.25 + filters / 256
