@@ -116,6 +116,19 @@ def test_export_and_server_do_not_import_each_other(project):
     assert seen == [] and set(wings) <= set(project)
 
 
+def test_the_server_uses_tensorflow_alone(project):
+    """An export holds no Keras (tests/serving/test_export.py), so serving it takes none."""
+    reached, waiting = set(), ["sact_tf.serving.rest"]
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += [found.target for found in project.get(module, ())]
+    assert "sact_tf.serving.server.servable" in reached
+    assert {part_of(module) for module in reached} - {None} <= {"serving", *_BASE}
+    assert not {"keras", "tf_keras"} & {module.partition(".")[0] for module in reached}
+
+
 def test_import_sact_tf_is_light(project):
     assert _heavy_imports(project) == []
 

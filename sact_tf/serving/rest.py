@@ -6,8 +6,10 @@ The newest version in the folder is served. Listens on this machine alone unless
 otherwise; it knows neither passwords nor TLS, so what faces a network belongs behind a proxy.
 """
 
+import os
 import signal
 import socket
+from collections.abc import Sequence
 
 import tensorflow as tf
 import uvicorn
@@ -19,52 +21,91 @@ from sact_tf.serving.server.app import ModelServer
 from sact_tf.serving.server.limits import Limits
 from sact_tf.serving.server.servable import Servable, find_version
 
-_EXPORT_DIR = flags.DEFINE_string(
-    "export_dir", None, "folder of versions, as train.export made them", required=True
-)
-_MODEL_NAME = flags.DEFINE_string(
-    "model_name", None, "what clients call the model; by default the folder's name"
-)
-_HOST = flags.DEFINE_string("host", "127.0.0.1", "address to listen on; 0.0.0.0 for all")
-_PORT = flags.DEFINE_integer(
-    "port", 8501, "port to listen on; 0 takes a free one", lower_bound=0, upper_bound=65535
-)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "images computed at once", lower_bound=1)
-_BATCH_WAIT = flags.DEFINE_float(
-    "batch_wait_ms", 0.0, "how long a batch waits to become full", lower_bound=0.0
-)
-_PENDING = flags.DEFINE_integer(
-    "pending_images", 256, "images that may wait; beyond it clients get status 503", lower_bound=1
-)
-_REQUEST_MB = flags.DEFINE_integer("request_mb", 32, "largest request, in MiB", lower_bound=1)
-_MEGAPIXELS = flags.DEFINE_float(
-    "image_megapixels", 16.0, "largest image, and all images of a request", lower_bound=0.01
-)
-_SHUTDOWN_SECONDS = flags.DEFINE_integer(
-    "shutdown_seconds", 30, "how long requests under way may take after SIGTERM", lower_bound=1
-)
 
-
-def main(_):
-    folder = find_version(_EXPORT_DIR.value)
-    name = _MODEL_NAME.value or folder.absolute().parent.name
-    limits = Limits(
-        request_bytes=_REQUEST_MB.value << 20,
-        pending_bytes=max(256, 2 * _REQUEST_MB.value) << 20,
-        image_pixels=int(_MEGAPIXELS.value * 1e6),
-        batch_size=_BATCH_SIZE.value,
-        pending_images=max(_PENDING.value, _BATCH_SIZE.value),
+def define_flags() -> None:
+    flags.DEFINE_string(
+        "export_dir", None, "folder of versions, as train.export made them", required=True
     )
-    listening = _listen(_HOST.value, _PORT.value)
+    flags.DEFINE_string(
+        "model_name", None, "what clients call the model; by default the folder's name"
+    )
+    flags.DEFINE_string("host", "127.0.0.1", "address to listen on; 0.0.0.0 for all")
+    flags.DEFINE_integer(
+        "port", 8501, "port to listen on; 0 takes a free one", lower_bound=0, upper_bound=65535
+    )
+    flags.DEFINE_integer("batch_size", 32, "images computed at once", lower_bound=1)
+    flags.DEFINE_float(
+        "batch_wait_ms", 0.0, "how long a batch waits to become full", lower_bound=0.0
+    )
+    flags.DEFINE_integer(
+        "pending_images",
+        256,
+        "images that may wait; beyond it clients get status 503",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer("request_mb", 32, "largest request, in MiB", lower_bound=1)
+    flags.DEFINE_float(
+        "image_megapixels", 16.0, "largest image, and all images of a request", lower_bound=0.01
+    )
+    flags.DEFINE_integer(
+        "shutdown_seconds", 30, "how long requests under way may take after SIGTERM", lower_bound=1
+    )
+
+
+def main(_: Sequence[str]) -> None:
+    values = flags.FLAGS
+    limits = Limits(
+        request_bytes=values.request_mb << 20,
+        pending_bytes=max(256, 2 * values.request_mb) << 20,
+        image_pixels=int(values.image_megapixels * 1e6),
+        batch_size=values.batch_size,
+        pending_images=max(values.pending_images, values.batch_size),
+    )
+    serve(
+        values.export_dir,
+        values.model_name,
+        values.host,
+        values.port,
+        limits,
+        values.batch_wait_ms / 1000,
+        values.shutdown_seconds,
+    )
+
+
+def serve(
+    export_dir: str | os.PathLike,
+    name: str | None,
+    host: str,
+    port: int,
+    limits: Limits,
+    wait_seconds: float = 0.0,
+    shutdown_seconds: int = 30,
+) -> None:
+    """Serves the newest version until SIGTERM or SIGINT, then answers what is under way.
+
+    Args:
+        export_dir: folder of versions.
+        name: what clients call the model; None takes the folder's.
+        host: address to listen on.
+        port: 0 takes a free one.
+        limits: what clients may ask for.
+        wait_seconds: see `Batcher`.
+        shutdown_seconds: how long requests under way may take at the end.
+
+    Raises:
+        UserError: there is no version, it cannot be loaded, or the address cannot be had.
+    """
+    folder = find_version(export_dir)
+    name = name or folder.absolute().parent.name
+    listening = _listen(host, port)
     servable = Servable(folder)
     _warm_up(servable)
-    server = ModelServer(name, servable, limits, _BATCH_WAIT.value / 1000)
     config = uvicorn.Config(
-        server.application(),
+        ModelServer(name, servable, limits, wait_seconds).application(),
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS.value,
+        timeout_graceful_shutdown=shutdown_seconds,
     )
     # uvicorn ends by these and then raises them again, which would end the process by the signal.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,4 +139,4 @@ def _warm_up(servable):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, define_flags)

@@ -134,7 +134,9 @@ def test_stock_operations_that_follow_the_active_positions(exported):
     ],
 )
 def test_other_networks(net, halting, preprocessing, tmp_path):
-    model = make_model(net, halting, preprocessing, class_names=None, execution="auto")
+    model = make_model(
+        net, halting, preprocessing, class_names=None, units=(1, 2), execution="auto"
+    )
     made = export(model, tmp_path / "1", fold_batch_norm=False, top=99)
     assert made["folded_batch_norms"] == 0 and made["execution"] == "auto"
     serve = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
@@ -149,7 +151,7 @@ def test_other_networks(net, halting, preprocessing, tmp_path):
 
 
 def test_low_precision_is_exported_as_it_is(tmp_path):
-    model = make_model("imagenet", dtype="mixed_bfloat16")
+    model = make_model("imagenet", units=(1,), dtype="mixed_bfloat16")
     assert export(model, tmp_path / "1")["folded_batch_norms"] == 0
 
 
@@ -165,7 +167,7 @@ def test_a_wrong_export_is_not_written(tmp_path, monkeypatch):
 
     monkeypatch.setattr(folding, "_fold", forgets_the_shift)
     with pytest.raises(RuntimeError, match="differs from the one in memory"):
-        export(make_model("imagenet"), tmp_path / "new" / "1")
+        export(make_model("imagenet", units=(1,)), tmp_path / "new" / "1")
     assert list((tmp_path / "new").iterdir()) == []
 
 

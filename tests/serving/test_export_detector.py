@@ -32,7 +32,7 @@ for name in ("serving_default", "ponder_map"):
 @pytest.fixture(scope="module")
 def detector():
     backbone = ResNetBackbone(
-        (2, 2, 2), base_channels=4, stem_channels=4, unit="basic", halting="sact", halting_bias=-1.0
+        (1, 2, 1), base_channels=4, stem_channels=4, unit="basic", halting="sact", halting_bias=-1.0
     )
     model = FasterRCNN(
         backbone,

@@ -17,7 +17,7 @@ import tensorflow as tf
 from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
 from sact_tf.serving.server.servable import Servable, find_version
-from tests.harness import ROOT, run_python
+from tests.harness import ROOT
 from tests.serving.http_client import Server, b64
 from tests.serving.models import CLASS_NAMES, encode, pixels
 
@@ -291,28 +291,3 @@ def test_mistakes_of_whoever_starts_it(exported, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert re.search(r"^error: .*no version in it", done.stderr, re.MULTILINE)
-
-
-# The package's own __init__ imports Keras; here it does not run.
-_WITHOUT_KERAS = """
-import pathlib, sys, types
-package = types.ModuleType("sact_tf")
-package.__path__ = [str(pathlib.Path(sys.argv[1]) / "sact_tf")]
-sys.modules["sact_tf"] = package
-from sact_tf.serving import rest
-servable = rest.Servable(rest.find_version(sys.argv[2]))
-data = pathlib.Path(sys.argv[3]).read_bytes()
-print(servable.run("serving_default", {"image_bytes": [data]})["scores"].shape)
-"""
-
-
-def test_the_server_does_not_use_keras(exported, tmp_path):
-    (tmp_path / "image.png").write_bytes(encode(pixels()))
-    printed = run_python(
-        _WITHOUT_KERAS,
-        ROOT,
-        exported[1],
-        tmp_path / "image.png",
-        blocked=["keras", "tf_keras", "official", "orbit", "train"],
-    )
-    assert "(1, 3)" in printed
