@@ -51,6 +51,8 @@ class ImageFolder(IndexedClassificationData):
             decoded; an argument is out of its range.
     """
 
+    class_names: list[str]
+
     def __init__(
         self,
         train_dir: str | os.PathLike,

@@ -62,9 +62,7 @@ def decode_image(data: bytes, source: str, apply_orientation: bool = True) -> np
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            if apply_orientation:
-                image = ImageOps.exif_transpose(image)
-            return _to_rgb(image)
+            return _to_rgb(ImageOps.exif_transpose(image) if apply_orientation else image)
     except MemoryError:
         raise
     # Pillow's decoders raise whatever they meet in a damaged file: SyntaxError, struct.error, ...

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +13,9 @@ from sact_tf.data.classification_data import IndexedClassificationData
 from sact_tf.data.images import decode_image
 from sact_tf.data.record_files import RecordFiles
 from sact_tf.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 
 class TfdsClassification(IndexedClassificationData):
@@ -128,7 +131,9 @@ class _ArrayRecords:
             return self._source[index]
 
 
-def load_builder(name: str, data_dir: str | os.PathLike | None, download: bool):
+def load_builder(
+    name: str, data_dir: str | os.PathLike | None, download: bool
+) -> "tfds.core.DatasetBuilder":
     """Finds a prepared set, or prepares it; see `TfdsClassification`.
 
     Raises:
@@ -183,7 +188,7 @@ def _class_names(names: list[str] | None, offset: int, num_classes: int) -> list
     return before + names + after
 
 
-def open_records(builder, split: str):
+def open_records(builder: "tfds.core.DatasetBuilder", split: str) -> "RecordFiles | _ArrayRecords":
     """The records of a split, with the methods of `RecordFiles`.
 
     Raises:

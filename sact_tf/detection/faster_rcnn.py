@@ -24,7 +24,7 @@ LOSS_PARTS = ("rpn_score", "rpn_box", "class", "box", "ponder_loss", "weight_dec
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
-class FasterRCNN(AdaptiveModel, GroundTruthTraining, keras.Model):
+class FasterRCNN(AdaptiveModel, GroundTruthTraining):
     """Faster R-CNN: feature extractor, Region Proposal Network, box classifier.
 
     The backbone's blocks up to `feature_block` extract features, once for an image. The block after

@@ -1,15 +1,21 @@
 """`fit` and `evaluate` of a detector."""
 
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 
-class GroundTruthTraining:
-    """Mixin for models with `losses_for`: training steps on batches of images and ground truth.
+class GroundTruthTraining(keras.Model):
+    """Base class: a model with `losses_for` trains on batches of images and ground truth.
 
-    `_loss_means` is the model's dict of metrics, one for each term of the loss.
+    Attributes:
+        losses_for: see `FasterRCNN`.
     """
+
+    losses_for: Callable[..., tuple[dict[str, tf.Tensor], dict[str, Any]]]
+    _loss_means: dict[str, keras.metrics.Mean]  # One for each term of the loss.
 
     def train_step(self, data: Any) -> dict[str, Any]:
         batch = _batch_of(data)

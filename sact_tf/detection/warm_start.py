@@ -2,11 +2,11 @@
 
 import keras
 
-from sact_tf.models import AdaptiveModel, ImageClassifier, ResNetBackbone
+from sact_tf.models import ImageClassifier, ResNetBackbone
 from sact_tf.models.warm_start import copy_layers
 
 
-def warm_start_detector(target: keras.Model, source: AdaptiveModel) -> dict[str, str]:
+def warm_start_detector(target: keras.Model, source: keras.Model) -> dict[str, str]:
     """See `FasterRCNN.warm_start`."""
     unused = tuple(f"{path}/" for path in target.unused_layers)
     uncovered = {

@@ -59,7 +59,7 @@ def coco_ground_truth(
     images: list[AnnotatedImage], category_ids: list[int], class_names: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Annotations as the dict of a COCO file; annotation ids are counted from 1."""
-    objects = []
+    objects: list[dict[str, Any]] = []
     for image in images:
         rows = zip(image.boxes, image.classes, image.crowd, image.areas, strict=True)
         for box, label, crowd, area in rows:

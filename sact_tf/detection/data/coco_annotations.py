@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -154,7 +155,8 @@ def _read_objects(entries: list, images, categories) -> tuple[dict[int, list], i
         area = entry.get("area")
         if area is not None and (not _is_number(area) or area < 0):
             raise _Nonsense(f"{where}: expected an area of at least 0, received {area!r}")
-        if not has_area(box, *images[image][1:], where):
+        _, height, width = images[image]
+        if not has_area(box, height, width, where):
             without_area += 1
             continue
         area = box[2] * box[3] if area is None else area
@@ -175,7 +177,7 @@ def _read_box(box: Any, where: str) -> list[float]:
     return box
 
 
-def has_area(box, height: int | None, width: int | None, where: str) -> bool:
+def has_area(box: Sequence[float], height: int | None, width: int | None, where: str) -> bool:
     """Whether a box (x, y, width, height) covers something of the image.
 
     Args:

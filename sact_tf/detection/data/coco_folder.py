@@ -80,8 +80,9 @@ class CocoFolder(DetectionData):
         pixels = decode_as_annotated(data, source, image.height, image.width)
         kept = np.ones([len(image.boxes)], bool)
         if image.height is None:  # Not checked when the annotations were read.
-            size, where = pixels.shape[:2], f"{source}: a box"
-            kept = np.array([has_area(box, *size, where) for box in image.boxes], bool)
+            height, width = pixels.shape[:2]
+            where = f"{source}: a box"
+            kept = np.array([has_area(box, height, width, where) for box in image.boxes], bool)
         return detection_example(image, pixels, kept)
 
     def _path(self, split: str, index: int) -> str:

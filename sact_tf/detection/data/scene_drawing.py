@@ -87,7 +87,8 @@ def draw_scene(source: SourceDigits, options: SceneOptions, seed: list[int]) -> 
     """
     generator = np.random.default_rng(seed)
     canvas = np.zeros([options.image_size, options.image_size], np.uint8)
-    digits, boxes = [], []
+    digits: list[int] = []
+    boxes: list[np.ndarray] = []
     for _ in range(generator.integers(options.min_digits, options.max_digits + 1)):
         digit = int(generator.integers(len(source)))
         low, high = np.log(options.min_size), np.log(options.max_size + 1)

@@ -151,7 +151,7 @@ def _class_names(name: str, features) -> list[str]:
             f"{name}: expected the features of coco/2017 (image, image/id and objects with "
             f"{', '.join(_OBJECT_FEATURES)}), found {keys} with objects of {found}"
         )
-    names = getattr(objects["label"], "names", None)
+    names = getattr(features["objects"].feature["label"], "names", None)
     if not names:
         raise UserError(f"{name}: the data set does not know the names of its classes")
     return list(names)
