@@ -1,4 +1,4 @@
-"""The program as people run it, on a small data set whose right answers are computed here."""
+"""Ponder maps as saliency, on a small data set whose right answers are computed here."""
 
 import json
 import os
@@ -14,12 +14,18 @@ import scipy.ndimage
 from PIL import Image
 
 import sact_tf
+from sact_tf.errors import UserError
+from sact_tf.training.experiments.cat2000.experiment import run_experiment
+from sact_tf.training.experiments.cat2000.options import parse_grid, parse_size
 from tests import cat2000_files
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _IMAGENET = {"name": "imagenet", "image_size": 224}
 _BLUR_SIZES, _CENTER_WEIGHTS, _CENTER_WIDTH = (0.0, 0.02, 0.05), (0.2, 1.0, 5.0), 0.25
 _METRICS = ("auc_judd", "nss", "cc", "sim", "kl")
+_GRID = sact_tf.saliency.ParameterGrid(
+    _BLUR_SIZES, _CENTER_WEIGHTS, _CENTER_WIDTH, cat2000_files.HEIGHT, cat2000_files.WIDTH
+)
 _GRID_FLAGS = (
     "--image_size=96x54",
     "--search_size=192x108",
@@ -33,13 +39,14 @@ from tests import cat2000_files
 from train import cat2000
 from train import program
 {before}
-program.run(cat2000.main)
+program.run(cat2000.main, cat2000.define_flags)
 """
 
 
-def _run(*flags, before=""):
+def _run_program(model, data_dir, output_dir, *flags, before=""):
+    paths = f"--model={model}", f"--data_dir={data_dir}", f"--output_dir={output_dir}"
     return subprocess.run(
-        [sys.executable, "-c", _PROGRAM.format(before=before), *map(str, flags)],
+        [sys.executable, "-c", _PROGRAM.format(before=before), *paths, *_GRID_FLAGS, *flags],
         cwd=_ROOT,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
@@ -48,15 +55,12 @@ def _run(*flags, before=""):
     )
 
 
-def _evaluate(model, data_dir, output_dir, *flags, before=""):
-    return _run(
-        f"--model={model}",
-        f"--data_dir={data_dir}",
-        f"--output_dir={output_dir}",
-        *_GRID_FLAGS,
-        *flags,
-        before=before,
-    )
+def _evaluate(model, data_dir, output_dir, **options):
+    """The same as `_run_program`, in this process; returns the metrics."""
+    options = {"image_size": (96, 54), "grid": _GRID, "num_figures": 0} | options
+    results = run_experiment(str(model), str(data_dir), output_dir, **options)
+    assert json.loads(json.dumps(results)) == _metrics(output_dir)
+    return _metrics(output_dir)
 
 
 def _metrics(output_dir):
@@ -147,10 +151,10 @@ class _Expected:
         return (*both, alone), means[both]
 
 
-def test_planted_maps_win_with_the_numbers_computed_independently(data_dir, planted, tmp_path):
-    result = _evaluate(planted, data_dir, tmp_path / "run")
-    assert result.returncode == 0, result.stderr
-    metrics = _metrics(tmp_path / "run")
+def test_planted_maps_win_with_the_numbers_computed_independently(
+    data_dir, planted, tmp_path, capsys
+):
+    metrics = _evaluate(planted, data_dir, tmp_path / "run", num_figures=3)
 
     expected = _Expected(data_dir)
     names = [
@@ -190,7 +194,7 @@ def test_planted_maps_win_with_the_numbers_computed_independently(data_dir, plan
     assert metrics["searched"]["center_weights"] == list(_CENTER_WEIGHTS)
     # What is printed is what is saved.
     row = next(
-        line for line in result.stdout.splitlines() if line.startswith("ponder map + centre")
+        line for line in capsys.readouterr().out.splitlines() if "ponder map + centre" in line
     )
     assert row.split()[-5:] == [
         f"{metrics['overall']['combination'][metric]:.4f}" for metric in _METRICS
@@ -203,9 +207,7 @@ def test_planted_maps_win_with_the_numbers_computed_independently(data_dir, plan
 
 def test_shuffled_maps_do_not_win(data_dir, tmp_path):
     model = cat2000_files.save_planted_model(tmp_path / "shuffled.keras", "shuffled", _IMAGENET)
-    result = _evaluate(model, data_dir, tmp_path / "run", "--num_figures=0")
-    assert result.returncode == 0, result.stderr
-    metrics = _metrics(tmp_path / "run")
+    metrics = _evaluate(model, data_dir, tmp_path / "run")
     auc = {name: values["auc_judd"] for name, values in metrics["overall"].items()}
     assert auc["combination"] < auc["center_baseline"] + 0.005
     assert abs(auc["ponder_map"] - 0.5) < 0.1
@@ -219,8 +221,12 @@ def test_images_that_cannot_be_used_are_left_out_and_named(data_dir, planted, tm
     scipy.io.savemat(fixations / "Art" / "002.mat", {"fixLocs": np.ones((192, 108))})
     Image.new("L", (50, 50)).save(data_dir / "FIXATIONMAPS" / "Art" / "005.jpg")
     (data_dir / "Stimuli" / "Art" / "006.jpg").write_bytes(b"not an image")
-    result = _evaluate(planted, data_dir, tmp_path / "run", "--num_figures=0")
-    assert result.returncode == 1
+    flags = ("--categories=Action,Art", "--preprocessing=imagenet", "--batch_size=5")
+    flags += ("--num_figures=1", f"--cache_dir={tmp_path / 'maps'}")
+    result = _run_program(planted, data_dir, tmp_path / "run", *flags)
+    assert result.returncode == 1, result.stderr
+    assert set(os.listdir(tmp_path / "run")) == {"metrics.json", "figure_11"}
+    assert len(list((tmp_path / "maps" / "ponder").rglob("*.npz"))) == 11
     metrics = _metrics(tmp_path / "run")
     reasons = {entry["image"]: entry["reason"] for entry in metrics["left_out"]}
     expected = {
@@ -245,7 +251,7 @@ def test_images_that_cannot_be_used_are_left_out_and_named(data_dir, planted, tm
     assert metrics["overall"]["center_baseline"]["auc_judd"] == pytest.approx(center, abs=1e-6)
 
 
-def test_an_interrupted_run_goes_on(data_dir, planted, tmp_path):
+def test_an_interrupted_run_goes_on(data_dir, planted, tmp_path, capsys):
     # Killed after 5 ponder maps, then after 3 scores: each start goes on from there.
     kill = """
 import os, signal
@@ -261,23 +267,20 @@ cat2000_cache.ArrayCache.save = save_and_die
     output_dir, flags = tmp_path / "run", ("--num_figures=0", "--num_workers=1")
     for stage, count in (("ponder", 5), ("scores", 3)):
         before = kill.format(stage=stage, count=count)
-        result = _evaluate(planted, data_dir, output_dir, *flags, before=before)
+        result = _run_program(planted, data_dir, output_dir, *flags, before=before)
         assert result.returncode == -9, result.stderr
         assert not (output_dir / "metrics.json").exists()
         assert len(list((output_dir / "cache" / stage).rglob("*.npz"))) == count
-    result = _evaluate(planted, data_dir, output_dir, *flags)
-    assert result.returncode == 0, result.stderr
-    assert "ponder maps: 0 computed, 12 from the cache" in result.stdout
-
-    unbroken = _evaluate(planted, data_dir, tmp_path / "unbroken", *flags)
-    assert "ponder maps: 12 computed, 0 from the cache" in unbroken.stdout
-    first, second = _metrics(output_dir), _metrics(tmp_path / "unbroken")
+    first = _evaluate(planted, data_dir, output_dir)
+    assert "ponder maps: 0 computed, 12 from the cache" in capsys.readouterr().out
+    second = _evaluate(planted, data_dir, tmp_path / "unbroken")
+    assert "ponder maps: 12 computed, 0 from the cache" in capsys.readouterr().out
     for metrics in (first, second):
         del metrics["seconds_per_image"]
     assert first == second
 
 
-def test_mistakes_of_the_user_are_one_line_and_exit_code_2(data_dir, planted, tmp_path):
+def test_mistakes_of_the_user_are_named(data_dir, planted, tmp_path):
     without = cat2000_files.save_planted_model(tmp_path / "without.keras", "planted")
     act = cat2000_files.save_planted_model(tmp_path / "act.keras", "global", _IMAGENET)
     plain = tmp_path / "plain.keras"
@@ -293,42 +296,31 @@ def test_mistakes_of_the_user_are_one_line_and_exit_code_2(data_dir, planted, tm
         (without, data_dir): "give --preprocessing",
         (act, data_dir): "spends the same computation on every position",
         (planted, tmp_path): "no folder Stimuli",
-        (planted, data_dir, "--image_size=320"): "--image_size: expected WIDTHxHEIGHT",
-        (planted, data_dir, "--blur_sizes=0,wide"): "--blur_sizes: expected numbers between commas",
-        (planted, data_dir, "--center_weights=-1"): "Expected center_weights",
-        (planted, halved, "--categories=Art"): "no usable image in the first half of any category",
-        (planted, data_dir, "--preprocessing=vgg"): "value should be one of <imagenet|",
-        (planted, data_dir, "--categories=Sky"): "no images of category 'Sky'",
+        (planted, halved, "Art"): "no usable image in the first half of any category",
+        (planted, data_dir, "Sky"): "no images of category 'Sky'",
     }
-    # All in one process: starting TensorFlow is most of what a case costs.
-    before = f"""
-import contextlib, io, json, sys
-from absl import flags
-arguments = {[[str(part) for part in case] for case in cases]!r}
-errors = []
-for index, (model, data_dir, *more) in enumerate(arguments):
-    sys.argv = ["cat2000", "--model=" + model, "--data_dir=" + data_dir,
-                "--output_dir={tmp_path}/run", *{list(_GRID_FLAGS)!r}, *more]
-    stream = io.StringIO()
-    with contextlib.redirect_stderr(stream):
-        try:
-            program.run(cat2000.main)
-        except SystemExit as end:
-            lines = [line for line in stream.getvalue().splitlines() if line.startswith("error:")]
-            errors.append([end.code, lines])
-    flags.FLAGS.unparse_flags()
-print("ERRORS" + json.dumps(errors))
-sys.exit(0)
-"""
-    result = _run(before=before)
-    assert result.returncode == 0, result.stderr
-    errors = json.loads(result.stdout.split("ERRORS")[1])
-    assert len(errors) == len(cases)
-    for (code, lines), message in zip(errors, cases.values(), strict=True):
-        assert code == 2
-        (line,) = lines
-        assert message in line
+    for (model, data, *categories), message in cases.items():
+        with pytest.raises(UserError, match=message):
+            _evaluate(model, data, tmp_path / "run", categories=categories)
     assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_wrong_sizes_and_grids_name_the_flag():
+    assert parse_size("image_size", "320x180") == (320, 180)
+    right = (["0", "0.02"], ["1", "0.2"], 0.25, "192x108")
+    grid = parse_grid(*right)
+    assert (grid.blur_sizes, grid.center_weights) == ((0, 0.02), (0.2, 1))
+    assert (grid.center_width, grid.width, grid.height) == (0.25, 192, 108)
+    for text in ("320", "0x180", "320x", "-1x5"):
+        with pytest.raises(UserError, match=f"--image_size: expected WIDTHxHEIGHT.*{text!r}"):
+            parse_size("image_size", text)
+    for wrong, message in [
+        ((["0", "wide"], *right[1:]), "--blur_sizes: expected numbers between commas"),
+        ((right[0], ["-1"], *right[2:]), "Expected center_weights"),
+        ((*right[:3], "big"), "--search_size: expected WIDTHxHEIGHT"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            parse_grid(*wrong)
 
 
 def test_a_real_classifier_on_a_subset_of_categories(data_dir, tmp_path):
@@ -338,10 +330,8 @@ def test_a_real_classifier_on_a_subset_of_categories(data_dir, tmp_path):
     )
     model = sact_tf.models.ImageClassifier(backbone, 3, preprocessing=_IMAGENET)
     model.save(tmp_path / "model.keras")
-    flags = ("--execution=masked", "--categories=Art", "--num_figures=1", "--batch_size=5")
-    result = _evaluate(tmp_path / "model.keras", data_dir, tmp_path / "run", *flags)
-    assert result.returncode == 0, result.stderr
-    metrics = _metrics(tmp_path / "run")
+    options = {"execution": "masked", "categories": ["Art"], "num_figures": 1, "batch_size": 5}
+    metrics = _evaluate(tmp_path / "model.keras", data_dir, tmp_path / "run", **options)
     for scores in metrics["overall"].values():
         assert np.isfinite(list(scores.values())).all()
     assert list(metrics["categories"]) == ["Art"]

@@ -1,3 +1,5 @@
+"""The plain network that matches a SACT run: units, config, and its training."""
+
 import json
 import shutil
 
@@ -6,7 +8,9 @@ import pytest
 
 from sact_tf.errors import UserError
 from sact_tf.training.classification.loading import load_classifier
-from sact_tf.training.experiments.matched_config import matched_config, matched_units
+from sact_tf.training.config.loading import override_config
+from sact_tf.training.experiments.matched_baseline.config import matched_config, matched_units
+from sact_tf.training.experiments.matched_baseline.experiment import units_text
 from tests.training import running
 
 
@@ -64,6 +68,15 @@ def test_units_of_the_imagenet_network(tmp_path):
     config = matched_config(tmp_path)
     assert (config.model.depth, config.model.units) == (None, [3, 4, 11, 1])
     config.resolve()
+    assert units_text(config) == "units per block: 3, 4, 11, 1"
+
+
+def test_an_override_may_say_the_units_in_any_form(source):
+    assert units_text(matched_config(source)) == "units per block: 1, 2, 1"
+    one = override_config(matched_config(source), ["model.units_per_block=2"])
+    assert units_text(one) == "units per block: 2"
+    overrides = ["model.network=imagenet,model.units_per_block=null,model.depth=50"]
+    assert units_text(override_config(matched_config(source), overrides)) == "depth 50"
 
 
 def test_mistakes_are_named(source, tmp_path):

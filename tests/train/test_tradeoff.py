@@ -16,7 +16,7 @@ from sact_tf.training.experiments.tradeoff.config import (
     planned_runs,
     run_config,
 )
-from sact_tf.training.experiments.tradeoff.experiment import Experiment
+from sact_tf.training.experiments.tradeoff.experiment import run_experiment
 from sact_tf.training.experiments.tradeoff.results import (
     csv_text,
     tradeoff_figure,
@@ -80,7 +80,7 @@ def test_runs_are_planned_after_what_they_need(tmp_path):
 def test_stages_change_what_they_say_and_nothing_else(tmp_path):
     config = _config(tmp_path, "sact.ponder_weights=[0.1],sact.flops_budgets=[0.6],seeds=2")
     plain, sact, budget = planned_runs(config)[3:]
-    base = flat_items(run_config(config, plain, "None"))
+    base = flat_items(run_config(config, plain))
     assert base["train.seed"] == 4 and base["model.halting"] is None
     changed = {
         key: value
@@ -102,6 +102,7 @@ def test_stages_change_what_they_say_and_nothing_else(tmp_path):
         ("base.model.depth=50", "base.model.depth: must be null"),
         ("sact.matched_baselines=[0.1]", "sact.matched_baselines: expected some of"),
         ("act.calibrated=[0.5]", "act.calibrated: needs a network"),
+        ("other_depths=[18]", "other_depths: expected a list of .one of 50, 101, 152, 200"),
         ("other_depths=[50]", "other_depths: only network: imagenet"),
         ("sact.ponder_weights=[0.1],adaptive.learning_rate={schedule: cosine}", "initial"),
         ("sact.tau=[1]", "sact.tau: unknown key"),
@@ -121,21 +122,19 @@ def test_shipped_configs(path):
     assert {"plain", "act", "sact", "act_matched", "sact_matched"} <= methods
 
 
-@pytest.mark.large
 def test_finished_runs_are_not_trained_again(tmp_path):
     config = _config(tmp_path, "sact.ponder_weights=[0.1],sact.calibrated=[0.8],image_sizes=[24]")
     runs = planned_runs(config)
-    first = [row for run in runs for row in Experiment(config, tmp_path).perform(run)]
+    first = run_experiment(config, tmp_path)
     assert [(row["run"], row["image_size"]) for row in first] == [(run.name, 24) for run in runs]
     assert first[2]["flops_mean"] < 0.9 * first[1]["flops_mean"]
     before = _modified(tmp_path)
     assert len(before) == 3
-    again = [row for run in runs for row in Experiment(config, tmp_path).perform(run)]
-    assert again == first and _modified(tmp_path) == before
+    assert run_experiment(config, tmp_path) == first and _modified(tmp_path) == before
     # Another setting under the same name is not passed off as the old run.
     other = _config(tmp_path, "sact.ponder_weights=[0.1],base.train.momentum=0.5")
     with pytest.raises(UserError, match="train.momentum: 0.9 -> 0.5"):
-        Experiment(other, tmp_path).perform(planned_runs(other)[0])
+        run_experiment(other, tmp_path)
 
 
 @pytest.mark.large

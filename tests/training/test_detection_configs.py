@@ -9,7 +9,7 @@ from sact_tf.errors import UserError
 from sact_tf.training.config.loading import dump_config, load_config
 from sact_tf.training.detection import builders as detection_builders
 from sact_tf.training.detection.config import DetectionConfig
-from sact_tf.training.experiments import detection_table_config
+from sact_tf.training.experiments.detection_table import config as detection_table_config
 
 ROOT = pathlib.Path(__file__).parents[2] / "configs" / "coco"
 FILES = sorted(path for path in ROOT.glob("*.yaml") if not path.name.startswith("table"))

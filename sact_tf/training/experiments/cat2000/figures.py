@@ -1,17 +1,56 @@
 """Figure 11 of the paper: image, human map, saliency from the ponder map, its softmax."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from sact_tf import saliency
 from sact_tf.files import atomic_path
+from sact_tf.training.experiments.cat2000.maps import CachedMap
 
 SOFTMAX_TEMPERATURE = 0.2
 _COLUMNS = ("image", "human", "ponder map, blurred,\nwith centre", "softmax, T = 1/5")
 _PANEL_WIDTH = 480  # Pixels; figures of full-size images would be tens of megabytes.
 _INCHES = 2.4
+
+
+def draw_categories(
+    directory: pathlib.Path,
+    maps: Sequence[CachedMap],
+    num_images: int,
+    saliency_map: Callable[[CachedMap], np.ndarray],
+    note: str,
+) -> int:
+    """Draws the first images of every category into `CATEGORY.png`.
+
+    Args:
+        directory: where.
+        maps: of the images.
+        num_images: per category; nothing is drawn for 0.
+        saliency_map: gives the saliency map [H, W] of an image.
+        note: small print under each figure.
+
+    Returns:
+        The number of figures.
+    """
+    if not num_images:
+        return 0
+    categories = list(dict.fromkeys(cached.image.category for cached in maps))
+    for category in tqdm(categories, desc="figure 11"):
+        group = [cached for cached in maps if cached.image.category == category][:num_images]
+        rows = [
+            (
+                cached.image.stem,
+                cached.image.read_image(),
+                cached.image.read_human_map(),
+                saliency_map(cached),
+            )
+            for cached in group
+        ]
+        draw(directory / f"{category}.png", category, rows, note)
+    return len(categories)
 
 
 def draw(path: pathlib.Path, title: str, rows: Sequence[tuple], note: str = "") -> None:

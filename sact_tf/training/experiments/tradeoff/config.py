@@ -1,26 +1,14 @@
 """The config of a FLOPs-against-accuracy experiment, and the runs that it means."""
 
 import dataclasses
+from typing import Any, Literal
 
 from official.modeling.hyperparams import base_config
 
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.field_types import PositiveFloat, PositiveInt
 from sact_tf.training.config.loading import ConfigError, RootConfig, unlocked_copy
-from sact_tf.training.config.sections import LearningRateConfig, TrainConfig
-
-
-@dataclasses.dataclass
-class StageConfig(base_config.Config):
-    """What a stage trains with, where it is not as `base.train` says.
-
-    Attributes:
-        steps: of training; as the plain network's if null.
-        learning_rate: schedule; as the plain network's if null.
-    """
-
-    steps: PositiveInt | None = None
-    learning_rate: LearningRateConfig | None = None
+from sact_tf.training.experiments.stage import StageConfig, apply_stage
 
 
 @dataclasses.dataclass
@@ -61,7 +49,7 @@ class TradeoffConfig(RootConfig):
     matched: StageConfig = dataclasses.field(default_factory=StageConfig)
     act: MethodConfig = dataclasses.field(default_factory=MethodConfig)
     sact: MethodConfig = dataclasses.field(default_factory=MethodConfig)
-    other_depths: list[PositiveInt] = dataclasses.field(default_factory=list)
+    other_depths: list[Literal[50, 101, 152, 200]] = dataclasses.field(default_factory=list)
     image_sizes: list[PositiveInt] = dataclasses.field(default_factory=lambda: [224])
     seeds: PositiveInt = 1
     calibration_images: PositiveInt = 500
@@ -126,14 +114,12 @@ class PlannedRun:
         return f"seed{self.seed}/{label}"
 
     @property
-    def halting(self) -> str | None:
+    def halting(self) -> Literal["act", "sact"] | None:
         """Whether and how the network halts."""
-        return None if "matched" in self.method else _halting_of(self.method)
-
-
-def _halting_of(method: str) -> str | None:
-    kind = method.partition("_")[0]
-    return None if kind == "plain" else kind
+        kind, _, variant = self.method.partition("_")
+        if kind == "plain" or variant == "matched":
+            return None
+        return "act" if kind == "act" else "sact"
 
 
 def planned_runs(config: TradeoffConfig) -> list[PlannedRun]:
@@ -163,19 +149,22 @@ def planned_runs(config: TradeoffConfig) -> list[PlannedRun]:
     return runs
 
 
-def run_config(config: TradeoffConfig, run: PlannedRun, source_dir: str) -> ClassificationConfig:
+def run_config(
+    config: TradeoffConfig, run: PlannedRun, source_dir: str | None = None
+) -> ClassificationConfig:
     """The config of a plain, ACT or SACT run.
 
     Args:
         config: resolved.
         run: not a matched baseline (see `matched_config`), not a calibrated network.
-        source_dir: directory of the run it starts from.
+        source_dir: directory of the run it starts from; none for a plain network.
     """
     result = unlocked_copy(config.base)
     result.train.seed = run.seed
     if run.method == "plain":
         if run.value is not None:
-            result.model.depth, result.model.units = int(run.value), None
+            depth: Any = int(run.value)
+            result.model.depth, result.model.units = depth, None
     else:
         result.model.halting = run.halting
         result.train.warm_start = source_dir
@@ -187,11 +176,3 @@ def run_config(config: TradeoffConfig, run: PlannedRun, source_dir: str) -> Clas
     result.resolve()
     result.lock()
     return result
-
-
-def apply_stage(stage: StageConfig, train: TrainConfig) -> None:
-    """Puts what a stage says into the section `train` of a run, in place."""
-    if stage.steps is not None:
-        train.steps = stage.steps
-    if stage.learning_rate is not None:
-        train.learning_rate = unlocked_copy(stage.learning_rate)

@@ -1,128 +1,157 @@
-"""The runs of a trade-off experiment: each trained or made, and evaluated, once."""
+"""Runs a trade-off experiment: every network is trained or made, and evaluated, once."""
 
 import itertools
 import json
 import pathlib
+import time
+from typing import Any
+
+import tensorflow as tf
 
 from sact_tf import budget
 from sact_tf.errors import UserError
-from sact_tf.files import atomic_path, atomic_write_json
+from sact_tf.files import atomic_path, atomic_write_json, atomic_write_text
 from sact_tf.training.classification import builders
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.job import train_and_evaluate
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.resolutions import evaluate_at
-from sact_tf.training.experiments.matched_config import matched_config
+from sact_tf.training.config.loading import dump_config
+from sact_tf.training.errors import Preempted, TrainingDiverged
+from sact_tf.training.experiments.matched_baseline.config import matched_config
+from sact_tf.training.experiments.stage import apply_stage
 from sact_tf.training.experiments.tradeoff.config import (
     PlannedRun,
     TradeoffConfig,
-    apply_stage,
+    planned_runs,
     run_config,
 )
+from sact_tf.training.experiments.tradeoff.results import Row, write_results
 from sact_tf.training.run_directory.directory import RunDirectory
 
 _CALIBRATION_BATCH = 50
 
 
-class Experiment:
-    """The runs of one trade-off experiment.
+def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]:
+    """Does what is left to do of an experiment, and writes its results.
 
     Args:
         config: resolved.
-        directory: where everything is written.
+        directory: where everything is written, see `write_results`; the runs into `runs/` there.
+
+    Returns:
+        Its results, one row per run and image size.
+
+    Raises:
+        TrainingDiverged, Preempted: of a run, which the message names.
+        UserError: the settings or the data are unusable, or the directory holds other runs.
     """
-
-    def __init__(self, config: TradeoffConfig, directory: pathlib.Path):
-        self._config = config
-        self._runs_dir = directory / "runs"
-
-    def perform(self, run: PlannedRun) -> list[dict]:
-        """Trains and evaluates one run, as far as that has not been done.
-
-        Returns:
-            Its results, one row per image size.
-        """
-        directory = self._runs_dir / run.name
-        source = self._runs_dir / run.source if run.source else None
-        if run.method.endswith("_calibrated"):
-            self._calibrate(run, source, directory)
-        else:
-            self._train(self._run_config(run, source), directory)
-        evaluations = self._evaluate(directory)
-        about = {
-            "run": str(directory.relative_to(self._runs_dir)),
-            "method": run.method,
-            "value": run.value,
-            "seed": run.seed,
-        }
-        return [{**about, **evaluation} for evaluation in evaluations]
-
-    def _run_config(self, run: PlannedRun, source: pathlib.Path | None):
-        if not run.method.endswith("_matched"):
-            return run_config(self._config, run, str(source))
-        config = matched_config(source)
-        apply_stage(self._config.matched, config.train)
-        config.resolve()
-        config.lock()
-        return config
-
-    def _train(self, config, directory: pathlib.Path) -> None:
-        run_directory = RunDirectory(directory)
-        changes = run_directory.adopt(config, read_only=True)
-        metrics = _read_json(run_directory.metrics)
-        if metrics.get("steps") == config.train.steps and "accuracy" in metrics and not changes:
-            print("  trained before", flush=True)
-            return
-        train_and_evaluate(config, directory)
-
-    def _calibrate(self, run: PlannedRun, source: pathlib.Path, directory: pathlib.Path) -> None:
-        if (directory / "model.keras").exists():
-            print("  calibrated before", flush=True)
-            return
-        data = builders.build_data(self._config.base.data)
-        batches = -(-self._config.calibration_images // _CALIBRATION_BATCH)
-        images = [
-            batch["image"]
-            for batch in itertools.islice(
-                data.train(_CALIBRATION_BATCH, self._config.base.train.seed), batches
-            )
-        ]
-        model = load_classifier(source)
+    # A new function for each network is what this is about.
+    tf.get_logger().setLevel("ERROR")
+    settings = dump_config(config)
+    atomic_write_text(directory / "config.yaml", settings)
+    planned = planned_runs(config)
+    rows, start = [], time.monotonic()
+    for number, run in enumerate(planned, start=1):
+        minutes = (time.monotonic() - start) / 60
+        print(f"[{number}/{len(planned)}, {minutes:.0f} min] {run.name}", flush=True)
         try:
-            model = budget.calibrate(model, images, run.value)
-        except ValueError as error:
-            raise UserError(f"{run.name}: {error}") from None
-        with atomic_path(directory / "model.keras") as temporary:
-            model.save(temporary)
-
-    def _evaluate(self, directory: pathlib.Path) -> list[dict]:
-        file = directory / "evaluation" / "metrics.json"
-        wanted = self._config.image_sizes
-        known = _read_json(file)
-        same_data = known.get("data") == self._config.base.data.as_dict()
-        by_size = {
-            evaluation["image_size"]: evaluation
-            for evaluation in known.get("evaluations", [])
-            if same_data and file.stat().st_mtime >= (directory / "model.keras").stat().st_mtime
-        }
-        missing = [size for size in wanted if size not in by_size]
-        if missing:
-            model = load_classifier(directory)
-            for size in missing:
-                by_size[size] = evaluate_at(
-                    model, self._config.base.data, size, self._config.base.evaluation.batch_size
-                )
-            atomic_write_json(
-                file,
-                {
-                    "model": str(directory),
-                    "data": self._config.base.data.as_dict(),
-                    "evaluations": list(by_size.values()),
-                },
+            results = _perform(config, run, directory / "runs")
+        except (TrainingDiverged, Preempted) as error:
+            raise type(error)(f"{run.name}: {error}") from None
+        rows += results
+        for row in results:
+            print(
+                f"  {row['image_size']} px: accuracy {row['accuracy']:.4f}, "
+                f"{row['flops_mean'] / 1e6:.1f} ± {row['flops_std'] / 1e6:.1f} MFLOPs",
+                flush=True,
             )
-        return [by_size[size] for size in wanted]
+    write_results(directory, rows, settings)
+    print(f"table:  {directory / 'tradeoff.csv'}\nreport: {directory / 'report.html'}")
+    return rows
 
 
-def _read_json(file: pathlib.Path) -> dict:
+def _perform(config: TradeoffConfig, run: PlannedRun, runs_dir: pathlib.Path) -> list[Row]:
+    """Trains (or makes) and evaluates one run, as far as that has not been done."""
+    directory = runs_dir / run.name
+    if run.source is None:
+        _train(run_config(config, run), directory)
+    elif run.method.endswith("_calibrated"):
+        _calibrate(config, run, runs_dir / run.source, directory)
+    else:
+        _train(_config_from(runs_dir / run.source, config, run), directory)
+    about = {"run": run.name, "method": run.method, "value": run.value, "seed": run.seed}
+    return [{**about, **evaluation} for evaluation in _evaluations(config, directory)]
+
+
+def _config_from(
+    source: pathlib.Path, config: TradeoffConfig, run: PlannedRun
+) -> ClassificationConfig:
+    if not run.method.endswith("_matched"):
+        return run_config(config, run, str(source))
+    matched = matched_config(source)
+    apply_stage(config.matched, matched.train)
+    matched.resolve()
+    matched.lock()
+    return matched
+
+
+def _train(config: ClassificationConfig, directory: pathlib.Path) -> None:
+    run_directory = RunDirectory(directory)
+    changes = run_directory.adopt(config, read_only=True)
+    metrics = _read_json(run_directory.metrics)
+    if metrics.get("steps") == config.train.steps and "accuracy" in metrics and not changes:
+        print("  trained before", flush=True)
+        return
+    train_and_evaluate(config, directory)
+
+
+def _calibrate(
+    config: TradeoffConfig, run: PlannedRun, source: pathlib.Path, directory: pathlib.Path
+) -> None:
+    if (directory / "model.keras").exists():
+        print("  calibrated before", flush=True)
+        return
+    data = builders.build_data(config.base.data)
+    batches = -(-config.calibration_images // _CALIBRATION_BATCH)
+    images = [
+        batch["image"]
+        for batch in itertools.islice(
+            data.train(_CALIBRATION_BATCH, config.base.train.seed), batches
+        )
+    ]
+    model = load_classifier(source)
+    try:
+        model = budget.calibrate(model, images, run.value)
+    except ValueError as error:
+        raise UserError(f"{run.name}: {error}") from None
+    with atomic_path(directory / "model.keras") as temporary:
+        model.save(temporary)
+
+
+def _evaluations(config: TradeoffConfig, directory: pathlib.Path) -> list[dict[str, Any]]:
+    """What `evaluate_at` gives at each image size; sizes that were evaluated before are read."""
+    file = directory / "evaluation" / "metrics.json"
+    known = _read_json(file)
+    data = config.base.data
+    same_data = known.get("data") == data.as_dict()
+    by_size = {
+        evaluation["image_size"]: evaluation
+        for evaluation in known.get("evaluations", [])
+        if same_data and file.stat().st_mtime >= (directory / "model.keras").stat().st_mtime
+    }
+    missing = [size for size in config.image_sizes if size not in by_size]
+    if missing:
+        model = load_classifier(directory)
+        for size in missing:
+            by_size[size] = evaluate_at(model, data, size, config.base.evaluation.batch_size)
+        evaluations = list(by_size.values())
+        content = {"model": str(directory), "data": data.as_dict(), "evaluations": evaluations}
+        atomic_write_json(file, content)
+    return [by_size[size] for size in config.image_sizes]
+
+
+def _read_json(file: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,7 +1,5 @@
 """What a trade-off experiment writes: tables, figure, report."""
 
-import csv
-import io
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sact_tf.files import atomic_path, atomic_write_json, atomic_write_text
+from sact_tf.training.reports.tables import render
 from sact_tf.visualization import charts, figures, html
 
 METHOD_NAMES = {
@@ -47,11 +46,7 @@ def write_results(directory: pathlib.Path, rows: Sequence[Row], settings: str) -
     picture = figures.render(lambda theme: tradeoff_figure(rows, theme))
     atomic_write_text(directory / "tradeoff.csv", csv_text(rows))
     header, body = units_table(rows)
-    lines = [header, ["---"] * len(header), *body]
-    atomic_write_text(
-        directory / "units_per_block.md",
-        "".join("| " + " | ".join(line) + " |\n" for line in lines),
-    )
+    atomic_write_text(directory / "units_per_block.md", render([header, *body], "markdown") + "\n")
     with atomic_path(directory / "tradeoff.png") as temporary:
         temporary.write_bytes(picture.standalone)
     evaluations = [{**row, "name": f"{row['run']} at {row['image_size']}"} for row in rows]
@@ -64,16 +59,12 @@ def csv_text(rows: Sequence[Row]) -> str:
     blocks = list(dict.fromkeys(block for row in rows for block in row["num_units"]))
     plain = ["method", "value", "seed", "image_size", "accuracy", "recall@5"]
     plain += ["flops_mean", "flops_std", "flops_ratio", "num_examples"]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*plain, *(f"num_units_{block}" for block in blocks), "run"])
+    lines: list[list[Any]] = [[*plain, *(f"num_units_{block}" for block in blocks), "run"]]
     for row in rows:
-        units = [row["num_units"].get(block, "") for block in blocks]
+        units = [row["num_units"].get(block) for block in blocks]
         row = {**row, "flops_ratio": _share_of_full(row, rows)}
-        writer.writerow(
-            ["" if row.get(k) is None else row[k] for k in plain] + [*units, row["run"]]
-        )
-    return buffer.getvalue()
+        lines.append([*(row.get(key) for key in plain), *units, row["run"]])
+    return render(lines, "csv") + "\n"
 
 
 def units_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -123,7 +114,8 @@ def tradeoff_figure(rows: Sequence[Row], theme: figures.Theme = figures.LIGHT) -
 
 def _draw_series(axis, method: str, points, theme: figures.Theme):
     kind, _, variant = method.partition("_")
-    color = theme.text if _COLORS[kind] is None else theme.cycle[_COLORS[kind]]
+    number = _COLORS[kind]
+    color = theme.text if number is None else theme.cycle[number]
     marker, line = _STYLES[variant]
     flops, flops_std, accuracy, accuracy_std = np.array(points).T
     return axis.errorbar(

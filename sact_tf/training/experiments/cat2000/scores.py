@@ -1,10 +1,10 @@
-"""Parameter search on the first halves of the categories, scores on the second halves."""
+"""Scores of single images: of all parameters searched, and of the chosen ones by all metrics."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import threadpoolctl
@@ -12,7 +12,7 @@ import threadpoolctl
 from sact_tf import saliency
 from sact_tf.errors import UserError
 from sact_tf.training.experiments.cat2000.cache import ArrayCache, digest
-from sact_tf.training.experiments.cat2000.ponder import PonderedImage
+from sact_tf.training.experiments.cat2000.maps import CachedMap
 from sact_tf.version import __version__
 
 METRICS = {
@@ -27,7 +27,7 @@ PREDICTORS = ("center_baseline", "ponder_map", "combination")
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluator:
+class ImageScorer:
     """Scores of single images, through a cache.
 
     Attributes:
@@ -36,27 +36,27 @@ class Evaluator:
         search_cache, score_cache: where results are kept.
     """
 
-    read_map: Callable[[PonderedImage], np.ndarray]
+    read_map: Callable[[CachedMap], np.ndarray]
     grid: saliency.ParameterGrid
     search_cache: ArrayCache
     score_cache: ArrayCache
 
-    def search(self, pondered: PonderedImage) -> np.ndarray:
+    def search(self, cached: CachedMap) -> np.ndarray:
         """AUC-Judd for every combination of the grid; see `saliency.search_scores`.
 
         Raises:
             UserError: the fixations cannot be used.
         """
-        image = pondered.image
+        image = cached.image
         fixations = image.read_fixations()
-        key = digest(__version__, pondered.key, _points(fixations), self.grid)
+        key = digest(__version__, cached.key, _points(fixations), self.grid)
         scores = self.search_cache.load(image.name, key)
         if scores is None:
-            scores = saliency.search_scores(self.read_map(pondered), fixations, self.grid)
+            scores = saliency.search_scores(self.read_map(cached), fixations, self.grid)
             self.search_cache.save(image.name, key, scores)
         return scores
 
-    def score(self, pondered: PonderedImage, chosen: saliency.SearchResult) -> np.ndarray:
+    def score(self, cached: CachedMap, chosen: saliency.SearchResult) -> np.ndarray:
         """All metrics of all predictors at the image's full resolution.
 
         Returns:
@@ -65,17 +65,17 @@ class Evaluator:
         Raises:
             UserError: the fixations or the human map cannot be used.
         """
-        image = pondered.image
+        image = cached.image
         fixations = image.read_fixations()
         human_map = image.read_human_map()
         parameters = (chosen.blur_size, chosen.center_weight, chosen.ponder_blur_size)
         key = digest(
-            *(__version__, pondered.key, _points(fixations), human_map.tobytes()),
+            *(__version__, cached.key, _points(fixations), human_map.tobytes()),
             *(parameters, self.grid.center_width),
         )
         scores = self.score_cache.load(image.name, key)
         if scores is None:
-            predictions = self._predict(pondered, fixations.shape, chosen)
+            predictions = self._predict(cached, fixations.shape, chosen)
             scores = np.array(
                 [
                     [
@@ -88,13 +88,15 @@ class Evaluator:
             self.score_cache.save(image.name, key, scores)
         return scores
 
-    def combination(self, pondered: PonderedImage, chosen: saliency.SearchResult) -> np.ndarray:
+    def combination(self, cached: CachedMap, chosen: saliency.SearchResult) -> np.ndarray:
         """The post-processed ponder map of an image at its full resolution."""
-        return self._predict(pondered, pondered.image.read_size(), chosen)[-1]
+        return self._predict(cached, cached.image.read_size(), chosen)[-1]
 
-    def _predict(self, pondered, shape, chosen) -> tuple[np.ndarray, ...]:
+    def _predict(
+        self, cached: CachedMap, shape: tuple[int, int], chosen: saliency.SearchResult
+    ) -> tuple[np.ndarray, ...]:
         height, width = shape
-        ponder_map = self.read_map(pondered)
+        ponder_map = self.read_map(cached)
 
         def blurred(blur_size):
             return saliency.scale_to_unit_range(
@@ -109,19 +111,19 @@ class Evaluator:
 
 
 def for_each(
-    function: Callable[[PonderedImage], np.ndarray],
-    images: Sequence[PonderedImage],
+    function: Callable[[CachedMap], np.ndarray],
+    images: Sequence[CachedMap],
     num_workers: int,
-) -> Iterator[tuple[PonderedImage, np.ndarray | UserError]]:
+) -> Iterator[tuple[CachedMap, np.ndarray | UserError]]:
     """Calls `function` on every image in threads, which NumPy's work lets run side by side.
 
     Yields:
         (image, result or the user's error), in the order of `images`.
     """
 
-    def guarded(pondered):
+    def guarded(cached):
         try:
-            return function(pondered)
+            return function(cached)
         except UserError as error:
             return error
 
@@ -135,36 +137,6 @@ def for_each(
         finally:
             # An interrupted run must not first finish what is queued.
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def summarize(scored: Iterable[tuple[PonderedImage, np.ndarray]]) -> dict:
-    """Means over images, overall and by category.
-
-    Args:
-        scored: images with their scores, at least one.
-
-    Returns:
-        {"overall": {predictor: {metric: mean}}, "categories": {category: {"num_images": int,
-        predictor: {metric: mean}}}}.
-    """
-    by_category: dict[str, list[np.ndarray]] = {}
-    for pondered, scores in scored:
-        by_category.setdefault(pondered.image.category, []).append(scores)
-    everything = [scores for group in by_category.values() for scores in group]
-    return {
-        "overall": _means(everything),
-        "categories": {
-            name: {"num_images": len(group), **_means(group)} for name, group in by_category.items()
-        },
-    }
-
-
-def _means(scores: list[np.ndarray]) -> dict[str, dict[str, float]]:
-    mean = np.mean(scores, axis=0)
-    return {
-        predictor: dict(zip(METRICS, map(float, row), strict=True))
-        for predictor, row in zip(PREDICTORS, mean, strict=True)
-    }
 
 
 def _points(fixations: saliency.Fixations) -> bytes:

@@ -1,11 +1,12 @@
 """The config of a table of detectors (table 1 of the paper), and the runs that it means."""
 
 import dataclasses
+from typing import Literal
 
 from sact_tf.training.config.field_types import PositiveFloat, PositiveInt
 from sact_tf.training.config.loading import ConfigError, RootConfig, unlocked_copy
 from sact_tf.training.detection.config import DetectionConfig
-from sact_tf.training.experiments.tradeoff.config import StageConfig, apply_stage
+from sact_tf.training.experiments.stage import StageConfig, apply_stage
 
 
 @dataclasses.dataclass
@@ -63,7 +64,7 @@ class PlannedDetector:
         shallow: whether it has the shallow extractor.
     """
 
-    halting: str | None = None
+    halting: Literal["act", "sact"] | None = None
     ponder_weight: float | None = None
     shallow: bool = False
 
@@ -80,8 +81,8 @@ def planned_detectors(config: DetectionTableConfig) -> list[PlannedDetector]:
     planned = [PlannedDetector()]
     if config.shallow_units is not None:
         planned.append(PlannedDetector(shallow=True))
-    for halting in ("sact", "act"):
-        planned += [PlannedDetector(halting, tau) for tau in getattr(config, halting)]
+    planned += [PlannedDetector("sact", tau) for tau in config.sact]
+    planned += [PlannedDetector("act", tau) for tau in config.act]
     return planned
 
 
@@ -97,7 +98,7 @@ def detector_config(
     """
     result = unlocked_copy(config.base)
     if planned.shallow:
-        result.model.units = list(config.shallow_units)
+        result.model.units = list(config.shallow_units or [])
     if planned.halting is not None:
         result.model.halting = planned.halting
         result.model.ponder_weight = planned.ponder_weight

@@ -22,7 +22,7 @@ from sact_tf.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)
-class PonderedImage:
+class CachedMap:
     """An image whose ponder cost map is in the cache.
 
     Attributes:
@@ -84,7 +84,7 @@ class PonderMapper:
 
     def map_images(
         self, images: Sequence[Cat2000Image], batch_size: int
-    ) -> Iterator[tuple[Cat2000Image, PonderedImage | UserError, bool]]:
+    ) -> Iterator[tuple[Cat2000Image, CachedMap | UserError, bool]]:
         """Puts the maps of all images into the cache; those that are there stay.
 
         Args:
@@ -95,14 +95,14 @@ class PonderMapper:
             (image, result, whether it was in the cache), each image once. The result is an error if
             the image cannot be read.
         """
-        waiting: list[tuple[PonderedImage, tf.Tensor]] = []
+        waiting: list[tuple[CachedMap, tf.Tensor]] = []
         for image in images:
             try:
-                pondered = PonderedImage(image, self._image_key(image))
-                if self._cache.load(image.name, pondered.key) is not None:
-                    yield image, pondered, True
+                cached = CachedMap(image, self._image_key(image))
+                if self._cache.load(image.name, cached.key) is not None:
+                    yield image, cached, True
                     continue
-                waiting.append((pondered, self._scale(image.read_image(*self._size))))
+                waiting.append((cached, self._scale(image.read_image(*self._size))))
             except UserError as error:
                 yield image, error, False
                 continue
@@ -112,16 +112,16 @@ class PonderMapper:
         if waiting:
             yield from self._run(waiting)
 
-    def read_map(self, pondered: PonderedImage) -> np.ndarray:
+    def read_map(self, cached: CachedMap) -> np.ndarray:
         """The map of an image that `map_images` has dealt with, float32 [height, width].
 
         Raises:
             UserError: somebody deleted it since.
         """
-        ponder_map = self._cache.load(pondered.image.name, pondered.key)
+        ponder_map = self._cache.load(cached.image.name, cached.key)
         if ponder_map is None:
             raise UserError(
-                f"{self._cache.directory}: the ponder map of {pondered.image.name} has gone"
+                f"{self._cache.directory}: the ponder map of {cached.image.name} has gone"
             )
         return ponder_map
 
@@ -143,9 +143,9 @@ class PonderMapper:
                 f"{self._path}: expected finite ponder cost maps of shape {self._size}, received "
                 f"shape {maps.shape[1:]}" + " with NaN or infinity" * (not np.isfinite(maps).all())
             )
-        for (pondered, _), ponder_map in zip(waiting, maps, strict=True):
-            self._cache.save(pondered.image.name, pondered.key, ponder_map)
-            yield pondered.image, pondered, False
+        for (cached, _), ponder_map in zip(waiting, maps, strict=True):
+            self._cache.save(cached.image.name, cached.key, ponder_map)
+            yield cached.image, cached, False
 
 
 def model_digest(model: keras.Model) -> str:

@@ -1,0 +1,1 @@
+"""Plain and adaptive detectors side by side."""

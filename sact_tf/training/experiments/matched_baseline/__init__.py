@@ -1,0 +1,1 @@
+"""The plain network that spends as many FLOPs as an adaptive one."""

@@ -1,0 +1,46 @@
+"""Trains the matched plain network of one ACT or SACT run."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from sact_tf.training.classification.config import ClassificationConfig
+from sact_tf.training.classification.job import train_and_evaluate
+from sact_tf.training.config.loading import override_config
+from sact_tf.training.experiments.matched_baseline.config import matched_config
+
+
+def run_experiment(
+    source: pathlib.Path, model_dir: str, overrides: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Trains and evaluates the network of `matched_config`.
+
+    Args:
+        source: run directory of the ACT or SACT network, evaluated.
+        model_dir: of the new run.
+        overrides: changes to its config, see `load_config`.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        TrainingDiverged, Preempted: see `perform`.
+        UserError: the source, the settings or the data are unusable.
+    """
+    config = override_config(matched_config(source), overrides)
+    print(f"{units_text(config)}; starts from {config.train.warm_start}", flush=True)
+    metrics = train_and_evaluate(config, model_dir)
+    print(
+        f"accuracy {metrics['accuracy']:.4f} with {metrics['flops_mean']:.4g} FLOPs per image\n"
+        f"metrics: {pathlib.Path(model_dir) / 'metrics.json'}"
+    )
+    return metrics
+
+
+def units_text(config: ClassificationConfig) -> str:
+    """How deep the network is, in the form that the config says it."""
+    model = config.model
+    units = model.units or model.units_per_block
+    if units is None:
+        return f"depth {model.depth}"
+    return f"units per block: {', '.join(map(str, units)) if isinstance(units, list) else units}"
