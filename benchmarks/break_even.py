@@ -29,27 +29,29 @@ from sact_tf.layers import AdaptiveBlock, BottleneckUnit
 # Side of a position in pixels, and the width its units work in.
 BLOCKS = {"block1": (4, 64), "block2": (8, 128), "block3": (16, 256), "block4": (32, 512)}
 
-_IMAGE_SIZE = flags.DEFINE_string("image_size", "600x1000", "HEIGHTxWIDTH.")
-_BATCH = flags.DEFINE_integer("batch", 1, "Images per batch.", lower_bound=1)
-_BLOCKS = flags.DEFINE_list("blocks", list(BLOCKS), "Which blocks.")
-_SHARES = flags.DEFINE_list("shares", ["0.3", "0.5", "0.6", "0.7", "0.8", "0.9", "1"], "Active.")
-_TILE = flags.DEFINE_integer("tile_size", 1, "Positions along a side of a tile.", lower_bound=1)
-_UNITS = flags.DEFINE_integer("units", 6, "Units of the block.", lower_bound=2)
-_RUNS = flags.DEFINE_integer("runs", 11, "Turns that count.", lower_bound=1)
-_JSON = flags.DEFINE_string("json", None, "Where to write the results.")
+
+def define_flags():
+    flags.DEFINE_string("image_size", "600x1000", "HEIGHTxWIDTH.")
+    flags.DEFINE_integer("batch", 1, "Images per batch.", lower_bound=1)
+    flags.DEFINE_list("blocks", list(BLOCKS), "Which blocks.")
+    flags.DEFINE_list("shares", ["0.3", "0.5", "0.6", "0.7", "0.8", "0.9", "1"], "Active.")
+    flags.DEFINE_integer("tile_size", 1, "Positions along a side of a tile.", lower_bound=1)
+    flags.DEFINE_integer("units", 6, "Units of the block.", lower_bound=2)
+    flags.DEFINE_integer("runs", 11, "Turns that count.", lower_bound=1)
+    flags.DEFINE_string("json", None, "Where to write the results.")
 
 
 def main(argv):
     del argv
-    height, width = image_size(_IMAGE_SIZE.value)
-    if unknown := set(_BLOCKS.value) - set(BLOCKS):
+    height, width = image_size(flags.FLAGS.image_size)
+    if unknown := set(flags.FLAGS.blocks) - set(BLOCKS):
         raise UserError(f"--blocks: expected some of {list(BLOCKS)}, received {sorted(unknown)}")
     rows = []
     print("block   map       share    rows   dense   (times over those of the plain block)")
-    for name in _BLOCKS.value:
+    for name in flags.FLAGS.blocks:
         stride, filters = BLOCKS[name]
         block = TimedBlock(-(-height // stride), -(-width // stride), filters)
-        for share in map(float, _SHARES.value):
+        for share in map(float, flags.FLAGS.shares):
             row = {"block": name, "map_size": block.size, "share": share, **block.measure(share)}
             rows.append(row)
             size = "x".join(map(str, block.size))
@@ -58,9 +60,9 @@ def main(argv):
                 flush=True,
             )
         print(f"{name}: rows and dense cross at {crossing(rows, name)}")
-    if _JSON.value:
+    if flags.FLAGS.json:
         result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_text(_JSON.value, json.dumps(result, indent=1) + "\n")
+        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=1) + "\n")
 
 
 def crossing(rows, name):
@@ -80,14 +82,14 @@ class TimedBlock:
     def __init__(self, height, width, filters):
         self.size = [height, width]
         channels = 4 * filters
-        self.num_units = tf.Variable(tf.zeros([_BATCH.value, height, width], tf.int32))
-        maps = tf.random.stateless_normal([_BATCH.value, height, width, channels], [0, 1])
+        self.num_units = tf.Variable(tf.zeros([flags.FLAGS.batch, height, width], tf.int32))
+        maps = tf.random.stateless_normal([flags.FLAGS.batch, height, width, channels], [0, 1])
 
         def make(**options):
             keras.utils.set_random_seed(0)
             block = AdaptiveBlock(
-                [BottleneckUnit(filters) for _ in range(_UNITS.value)],
-                tile_size=_TILE.value,
+                [BottleneckUnit(filters) for _ in range(flags.FLAGS.units)],
+                tile_size=flags.FLAGS.tile_size,
                 **options,
             )
             block.build((None, None, None, channels))
@@ -105,13 +107,13 @@ class TimedBlock:
 
     def measure(self, share):
         """Medians of the ratios to the plain block, by execution."""
-        shares = [share] * (_UNITS.value - 1)
+        shares = [share] * (flags.FLAGS.units - 1)
         maps = [
-            blobs(self.size, shares, _TILE.value, np.random.default_rng(image))
-            for image in range(_BATCH.value)
+            blobs(self.size, shares, flags.FLAGS.tile_size, np.random.default_rng(image))
+            for image in range(flags.FLAGS.batch)
         ]
         self.num_units.assign(np.stack(maps))
-        times = measure.interleaved(self._functions, _RUNS.value)
+        times = measure.interleaved(self._functions, flags.FLAGS.runs)
         return {
             name: measure.ratios(times[name], times["plain"])["time_ratio"]
             for name in ("rows", "dense")
@@ -119,4 +121,4 @@ class TimedBlock:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define_flags)

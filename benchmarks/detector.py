@@ -26,25 +26,27 @@ from sact_tf.models import ResNetBackbone
 
 NUM_CLASSES = 80
 
-_DEPTH = define_depth(101)
-_IMAGE_SIZE = flags.DEFINE_string("image_size", "600x1000", "HEIGHTxWIDTH.")
-_SHARE = flags.DEFINE_float(
-    "active_share", 0.45, "Of the positions, mean over the units after the first.", 0.0, 0.8
-)
-_PROPOSALS = flags.DEFINE_integer("num_proposals", 300, "Regions to classify.", lower_bound=1)
-_RUNS = flags.DEFINE_integer("runs", 7, "Turns that count.", lower_bound=1)
-_JSON = flags.DEFINE_string("json", None, "Where to write the results.")
+
+def define_flags():
+    define_depth(101)
+    flags.DEFINE_string("image_size", "600x1000", "HEIGHTxWIDTH.")
+    flags.DEFINE_float(
+        "active_share", 0.45, "Of the positions, mean over the units after the first.", 0.0, 0.8
+    )
+    flags.DEFINE_integer("num_proposals", 300, "Regions to classify.", lower_bound=1)
+    flags.DEFINE_integer("runs", 7, "Turns that count.", lower_bound=1)
+    flags.DEFINE_string("json", None, "Where to write the results.")
 
 
 def main(argv):
     del argv
-    height, width = image_size(_IMAGE_SIZE.value)
+    height, width = image_size(flags.FLAGS.image_size)
     keras.utils.set_random_seed(0)
     dense, adaptive = (
         FasterRCNN(
-            ResNetBackbone.from_depth(_DEPTH.value, halting=halting),
+            ResNetBackbone.from_depth(flags.FLAGS.depth, halting=halting),
             NUM_CLASSES,
-            num_proposals=_PROPOSALS.value,
+            num_proposals=flags.FLAGS.num_proposals,
         )
         for halting in (None, "sact")
     )
@@ -59,9 +61,9 @@ def main(argv):
             function(images)  # traced while the execution is this one
             functions[part, name] = lambda function=function: function(images).numpy()
     ratio = int(adaptive(images)["flops"][0]) / dense.plain_flops(height, width)
-    times = measure.interleaved(functions, _RUNS.value)
+    times = measure.interleaved(functions, flags.FLAGS.runs)
     rows = []
-    print(f"ResNet-{_DEPTH.value}, {height}x{width}, {_PROPOSALS.value} proposals")
+    print(f"ResNet-{flags.FLAGS.depth}, {height}x{width}, {flags.FLAGS.num_proposals} proposals")
     print("part       execution  extractor FLOPs  time (quartiles)       ms")
     for (part, name), values in times.items():
         row = {
@@ -77,17 +79,17 @@ def main(argv):
             f" ({row['time_ratio_min']:.3f} - {row['time_ratio_max']:.3f})"
             f" {row['milliseconds']:8.0f}"
         )
-    if _JSON.value:
+    if flags.FLAGS.json:
         result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_text(_JSON.value, json.dumps(result, indent=1) + "\n")
+        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=1) + "\n")
 
 
 def script_extractor(model, height, width):
     """Makes the extractor look at a few blobs, as `halting_maps.blob_maps` does."""
     strides = [model.backbone.strides[block.name] for block in model.extractor]
     sizes = halting_maps.map_sizes(strides, height, width)
-    first = 1.25 * _SHARE.value
-    last = 2 * _SHARE.value - first
+    first = 1.25 * flags.FLAGS.active_share
+    last = 2 * flags.FLAGS.active_share - first
     for block, size in zip(model.extractor, sizes, strict=True):
         shares = np.linspace(first, last, max(len(block.units) - 1, 1))
         units = halting_maps.blobs(size, shares, 1, np.random.default_rng(0))
@@ -110,4 +112,4 @@ def parts_of(model):
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define_flags)

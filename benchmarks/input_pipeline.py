@@ -20,20 +20,22 @@ from sact_tf.training.config.loading import load_config
 from sact_tf.training.loop.progress import quiet_logging
 from sact_tf.training.run_directory.directory import RunDirectory
 
-_CONFIG = flags.DEFINE_string("config", None, "Of a training run.", required=True)
-_PARAMS_OVERRIDE = flags.DEFINE_multi_string("params_override", [], "Changes to the config.")
-_PROGRAM = flags.DEFINE_enum("program", "imagenet", ["imagenet", "coco"], "What the config is of.")
-_STEPS = flags.DEFINE_integer("steps", 50, "Steps that count.", lower_bound=2)
-_JSON = flags.DEFINE_string("json", None, "Where to write the results.")
-
 _WARM_UP = 3
+
+
+def define_flags():
+    flags.DEFINE_string("config", None, "Of a training run.", required=True)
+    flags.DEFINE_multi_string("params_override", [], "Changes to the config.")
+    flags.DEFINE_enum("program", "imagenet", ["imagenet", "coco"], "What the config is of.")
+    flags.DEFINE_integer("steps", 50, "Steps that count.", lower_bound=2)
+    flags.DEFINE_string("json", None, "Where to write the results.")
 
 
 def main(argv):
     del argv
     quiet_logging()
-    config_class, run_class = _parts(_PROGRAM.value)
-    config = load_config(config_class, _CONFIG.value, _PARAMS_OVERRIDE.value)
+    config_class, run_class = _parts(flags.FLAGS.program)
+    config = load_config(config_class, flags.FLAGS.config, flags.FLAGS.params_override)
     with tempfile.TemporaryDirectory() as directory:
         run = run_class(config, RunDirectory(directory), trains=True)
         examples = config.train.batch_size
@@ -46,15 +48,15 @@ def main(argv):
         wait = row.get("input_wait_share")
         shown = "" if wait is None or name == "step" else f"   waits {wait:.1%} of the time"
         print(f"{name:10} {row['examples_per_second']:10.1f} examples/s{shown}")
-    if _JSON.value:
+    if flags.FLAGS.json:
         result = {
             "machine": measure.machine(),
             "versions": measure.versions(),
-            "config": _CONFIG.value,
+            "config": flags.FLAGS.config,
             "batch_size": examples,
             "rows": [{"case": name, **row} for name, row in rows.items()],
         }
-        atomic_write_text(_JSON.value, json.dumps(result, indent=2) + "\n")
+        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=2) + "\n")
 
 
 def _parts(name):
@@ -76,9 +78,9 @@ def _input_rate(run):
     for _ in range(_WARM_UP * parts):
         next(iterator)
     start = time.perf_counter()
-    for _ in range(_STEPS.value * parts):
+    for _ in range(flags.FLAGS.steps * parts):
         next(iterator)
-    return _STEPS.value / (time.perf_counter() - start)
+    return flags.FLAGS.steps / (time.perf_counter() - start)
 
 
 def _one_batch(run):
@@ -96,9 +98,9 @@ def _training(run, batches):
             clip_norm=run.config.train.gradient_clip_norm,
         )
     trainer.train(_WARM_UP)
-    values = trainer.train(_STEPS.value)
+    values = trainer.train(flags.FLAGS.steps)
     return {key: values[key] for key in ("examples_per_second", "input_wait_share")}
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, define_flags)

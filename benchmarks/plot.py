@@ -11,9 +11,12 @@ from absl import flags
 from sact_tf.command_line import run
 from sact_tf.errors import UserError
 
-_JSON = flags.DEFINE_list("json", None, "Results to draw.", required=True)
-_OUTPUT = flags.DEFINE_string("output", "docs/performance.png", "The picture.")
 _MARKERS = {"masked": "s", "tiled": "o", "auto": "^", "tiled_folded": "D"}
+
+
+def define_flags():
+    flags.DEFINE_list("json", None, "Results to draw.", required=True)
+    flags.DEFINE_string("output", "docs/performance.png", "The picture.")
 
 
 def main(argv):
@@ -24,7 +27,7 @@ def main(argv):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 5))
-    for path in map(pathlib.Path, _JSON.value):
+    for path in map(pathlib.Path, flags.FLAGS.json):
         if not path.is_file():
             raise UserError(f"--json: there is no file {path}")
         rows = json.loads(path.read_text())["rows"]
@@ -45,8 +48,8 @@ def main(argv):
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(_OUTPUT.value, dpi=120)
+    figure.savefig(flags.FLAGS.output, dpi=120)
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define_flags)

@@ -32,22 +32,24 @@ from sact_tf.command_line import run
 from sact_tf.files import atomic_write_json
 from sact_tf.serving.export import export
 
-_DEPTH = define_depth(50)
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", 224, "side of the pictures, in pixels")
-_FLOPS_RATIO = flags.DEFINE_float("flops_ratio", 0.55, "FLOPs of SACT over those of plain")
-_CLIENTS = flags.DEFINE_list("clients", ["1", "4", "16"], "numbers of concurrent clients")
-_SECONDS = flags.DEFINE_float("seconds", 20.0, "how long each number of clients sends")
-_EXPORT_DIR = flags.DEFINE_multi_string("export_dir", [], "exports to measure instead")
-_JSON = flags.DEFINE_string("json", None, "file for the results as JSON")
+
+def define_flags():
+    define_depth(50)
+    flags.DEFINE_integer("image_size", 224, "side of the pictures, in pixels")
+    flags.DEFINE_float("flops_ratio", 0.55, "FLOPs of SACT over those of plain")
+    flags.DEFINE_list("clients", ["1", "4", "16"], "numbers of concurrent clients")
+    flags.DEFINE_float("seconds", 20.0, "how long each number of clients sends")
+    flags.DEFINE_multi_string("export_dir", [], "exports to measure instead")
+    flags.DEFINE_string("json", None, "file for the results as JSON")
 
 
 def main(_):
     logging.set_verbosity(logging.WARNING)  # of what exporting has to say
-    clients = [int(number) for number in _CLIENTS.value]
+    clients = [int(number) for number in flags.FLAGS.clients]
     rows = []
     print("export        clients  images/s  p50 ms  p95 ms  p99 ms  answers  lost")
     with tempfile.TemporaryDirectory() as scratch:
-        exports = [pathlib.Path(path) for path in _EXPORT_DIR.value]
+        exports = [pathlib.Path(path) for path in flags.FLAGS.export_dir]
         for folder in exports or _make_exports(pathlib.Path(scratch)):
             with _Server(folder) as server:
                 _load(server, 1, 2.0)
@@ -60,24 +62,26 @@ def main(_):
                         f"{row['answers']:>7}  {row['lost']:>4}",
                         flush=True,
                     )
-    if _JSON.value:
+    if flags.FLAGS.json:
         content = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_json(_JSON.value, content)
+        atomic_write_json(flags.FLAGS.json, content)
     if any(row["lost"] for row in rows):
         sys.exit("answers are missing")
 
 
 def _make_exports(directory):
-    preprocessing = {"name": "scale", "image_size": _IMAGE_SIZE.value}
+    preprocessing = {"name": "scale", "image_size": flags.FLAGS.image_size}
 
     def network(halting):
-        backbone = sact_tf.models.ResNetBackbone.from_depth(_DEPTH.value, halting=halting)
+        backbone = sact_tf.models.ResNetBackbone.from_depth(flags.FLAGS.depth, halting=halting)
         return sact_tf.models.ImageClassifier(backbone, 1000, preprocessing=preprocessing)
 
     plain, adaptive = network(None), network("sact")
     adaptive.warm_start(plain)
     pictures = np.stack([_pixels(seed) for seed in range(4)]) / 127.5 - 1
-    budget = sact_tf.budget.calibrate(adaptive, pictures.astype(np.float32), _FLOPS_RATIO.value)
+    budget = sact_tf.budget.calibrate(
+        adaptive, pictures.astype(np.float32), flags.FLAGS.flops_ratio
+    )
     for name, model, execution in (
         ("plain", plain, "masked"),
         ("sact_masked", budget, "masked"),
@@ -116,7 +120,7 @@ class _Server:
 def _load(server, clients, seconds=None):
     """Lets clients send for some seconds; every request must be answered."""
     latencies, lost = [], []
-    end = time.monotonic() + (seconds or _SECONDS.value)
+    end = time.monotonic() + (seconds or flags.FLAGS.seconds)
 
     def client(seed):
         body = _request(seed)
@@ -155,7 +159,7 @@ def _load(server, clients, seconds=None):
 def _pixels(seed):
     """A photograph's statistics, roughly: uint8 [side, side, 3]."""
     small = np.random.default_rng(seed).integers(0, 255, [12, 12, 3], np.uint8)
-    side = _IMAGE_SIZE.value
+    side = flags.FLAGS.image_size
     return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC))
 
 
@@ -166,4 +170,4 @@ def _request(seed):
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define_flags)

@@ -42,36 +42,38 @@ EXECUTIONS = (
 )
 NUM_CLASSES = 1001
 
-_DEPTH = define_depth(101)
-_IMAGE_SIZE = flags.DEFINE_string("image_size", "600x1000", "HEIGHTxWIDTH.")
-_BATCH = flags.DEFINE_integer("batch", 1, "Images per batch.", lower_bound=1)
-_RATIOS = flags.DEFINE_list("flops_ratio", ["0.25", "0.4", "0.56", "0.75", "all"], "Or `all`.")
-_TILE = flags.DEFINE_list("tile_size", ["1"], "One, or one per block.")
-_EXECUTIONS = flags.DEFINE_list("executions", ["dense", *ADAPTIVE], ", ".join(EXECUTIONS))
-_RUNS = flags.DEFINE_integer("runs", 11, "Turns that count.", lower_bound=1)
-_MEMORY = flags.DEFINE_bool("memory", True, "Measure peak memory, in a process per execution.")
-_JSON = flags.DEFINE_string("json", None, "Where to write the results.")
-_PEAK_OF = flags.DEFINE_string("peak_of", None, "Internal: print one execution's peak and end.")
+
+def define_flags():
+    define_depth(101)
+    flags.DEFINE_string("image_size", "600x1000", "HEIGHTxWIDTH.")
+    flags.DEFINE_integer("batch", 1, "Images per batch.", lower_bound=1)
+    flags.DEFINE_list("flops_ratio", ["0.25", "0.4", "0.56", "0.75", "all"], "Or `all`.")
+    flags.DEFINE_list("tile_size", ["1"], "One, or one per block.")
+    flags.DEFINE_list("executions", ["dense", *ADAPTIVE], ", ".join(EXECUTIONS))
+    flags.DEFINE_integer("runs", 11, "Turns that count.", lower_bound=1)
+    flags.DEFINE_bool("memory", True, "Measure peak memory, in a process per execution.")
+    flags.DEFINE_string("json", None, "Where to write the results.")
+    flags.DEFINE_string("peak_of", None, "Internal: print one execution's peak and end.")
 
 
 def main(argv):
     del argv
-    height, width = image_size(_IMAGE_SIZE.value)
-    unknown = set(_EXECUTIONS.value) - set(EXECUTIONS)
+    height, width = image_size(flags.FLAGS.image_size)
+    unknown = set(flags.FLAGS.executions) - set(EXECUTIONS)
     if unknown:
         raise UserError(f"--executions: expected some of {EXECUTIONS}, received {sorted(unknown)}")
-    targets = [float_or_all(text) for text in _RATIOS.value]
-    if _PEAK_OF.value:
-        print(_peak(_PEAK_OF.value, targets[0], height, width))
+    targets = [float_or_all(text) for text in flags.FLAGS.flops_ratio]
+    if flags.FLAGS.peak_of:
+        print(_peak(flags.FLAGS.peak_of, targets[0], height, width))
         return
     bench = Bench(height, width)
     cases = [bench.maps(target) for target in targets]
     rows = []
-    for (maps, ratio), text in zip(cases, _RATIOS.value, strict=True):
+    for (maps, ratio), text in zip(cases, flags.FLAGS.flops_ratio, strict=True):
         rows += bench.measure(maps, ratio, text)
-    if _JSON.value:
+    if flags.FLAGS.json:
         result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_text(_JSON.value, json.dumps(result, indent=1) + "\n")
+        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=1) + "\n")
 
 
 class Bench:
@@ -79,8 +81,8 @@ class Bench:
 
     def __init__(self, height, width):
         self.height, self.width = height, width
-        self.images = tf.random.stateless_normal([_BATCH.value, height, width, 3], [0, 1])
-        self.tile_sizes = tile_sizes(_TILE.value)
+        self.images = tf.random.stateless_normal([flags.FLAGS.batch, height, width, 3], [0, 1])
+        self.tile_sizes = tile_sizes(flags.FLAGS.tile_size)
         self._functions = {}
 
     @functools.cached_property
@@ -108,13 +110,13 @@ class Bench:
         """Units per position, an int32 variable [B, H, W] for each block."""
         sizes = halting_maps.map_sizes((4, 8, 16, 32), self.height, self.width)
         return [
-            tf.Variable(tf.zeros([_BATCH.value, *size], tf.int32), trainable=False)
+            tf.Variable(tf.zeros([flags.FLAGS.batch, *size], tf.int32), trainable=False)
             for size in sizes
         ]
 
     def maps(self, target):
         return halting_maps.maps_for_ratio(
-            self.model, self.height, self.width, target, self.tile_sizes, _BATCH.value
+            self.model, self.height, self.width, target, self.tile_sizes, flags.FLAGS.batch
         )
 
     def function(self, execution):
@@ -133,7 +135,7 @@ class Bench:
             dense = folded_copy(dense)[0] if folded else dense
             return compiled(lambda: (dense(self.images, training=False),))
         if execution.startswith("keras_applications"):
-            name = f"ResNet{_DEPTH.value}V2"
+            name = f"ResNet{flags.FLAGS.depth}V2"
             if not hasattr(keras.applications, name):
                 raise UserError(f"keras.applications has no {name}: leave it out of --executions")
             network = getattr(keras.applications, name)(
@@ -153,13 +155,13 @@ class Bench:
 
     def measure(self, maps, ratio, label):
         self.set(maps)
-        functions = {name: self.function(name) for name in _with_dense(_EXECUTIONS.value)}
-        times = measure.interleaved(functions, _RUNS.value)
+        functions = {name: self.function(name) for name in _with_dense(flags.FLAGS.executions)}
+        times = measure.interleaved(functions, flags.FLAGS.runs)
         reference = None
         if {_plain_name(name) for name in functions} & set(ADAPTIVE):
             reference = self.function("masked")()[0].numpy()
         peaks = {name: self._peak_elsewhere(name, label) for name in functions}
-        print(f"\n{_BATCH.value} x {self.height}x{self.width}, tile size {self.tile_sizes}")
+        print(f"\n{flags.FLAGS.batch} x {self.height}x{self.width}, tile size {self.tile_sizes}")
         print("execution                  FLOPs  time (quartiles)       ms    memory  difference")
         return [
             self._row(name, times, ratio, peaks, reference, functions[name]) for name in functions
@@ -170,7 +172,7 @@ class Bench:
             "execution": name,
             "tile_size": self.tile_sizes,
             "image_size": [self.height, self.width],
-            "batch": _BATCH.value,
+            "batch": flags.FLAGS.batch,
             "flops_ratio": 1.0,
             **measure.ratios(times[name], times["dense"]),
             "peak_memory_ratio": peaks[name] and peaks[name] / peaks["dense"],
@@ -197,11 +199,14 @@ class Bench:
         return row
 
     def _peak_elsewhere(self, execution, label):
-        if not _MEMORY.value:
+        if not flags.FLAGS.memory:
             return None
         command = [sys.executable, "-m", "benchmarks.tiled_execution", f"--peak_of={execution}"]
-        command += [f"--depth={_DEPTH.value}", f"--image_size={_IMAGE_SIZE.value}"]
-        command += [f"--batch={_BATCH.value}", f"--tile_size={','.join(_TILE.value)}"]
+        command += [f"--depth={flags.FLAGS.depth}", f"--image_size={flags.FLAGS.image_size}"]
+        command += [
+            f"--batch={flags.FLAGS.batch}",
+            f"--tile_size={','.join(flags.FLAGS.tile_size)}",
+        ]
         done = subprocess.run(
             [*command, f"--flops_ratio={label}"], capture_output=True, text=True, check=True
         )
@@ -230,7 +235,7 @@ def _peak(execution, target, height, width):
 
 
 def _classifier(**options):
-    return ImageClassifier(ResNetBackbone.from_depth(_DEPTH.value, **options), NUM_CLASSES)
+    return ImageClassifier(ResNetBackbone.from_depth(flags.FLAGS.depth, **options), NUM_CLASSES)
 
 
 def _plain_name(execution):
@@ -242,4 +247,4 @@ def _with_dense(executions):
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define_flags)

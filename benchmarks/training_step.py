@@ -28,44 +28,46 @@ from sact_tf.models import ImageClassifier, ResNetBackbone
 EXECUTIONS = ("dense", "masked_full", "masked", "tiled")
 NUM_CLASSES = 1001
 
-_DEPTH = define_depth(50)
-_IMAGE_SIZE = flags.DEFINE_string("image_size", "224x224", "HEIGHTxWIDTH.")
-_BATCH = flags.DEFINE_integer("batch", 4, "Images per batch.", lower_bound=1)
-_RATIOS = flags.DEFINE_list("flops_ratio", ["0.5"], "Of the forward pass; or `all`.")
-_TILE = flags.DEFINE_list("tile_size", ["1"], "One, or one per block.")
-_EXECUTIONS = flags.DEFINE_list("executions", ["dense", "masked", "tiled"], ", ".join(EXECUTIONS))
-_RUNS = flags.DEFINE_integer("runs", 11, "Turns that count.", lower_bound=1)
-_JSON = flags.DEFINE_string("json", None, "Where to write the results.")
+
+def define_flags():
+    define_depth(50)
+    flags.DEFINE_string("image_size", "224x224", "HEIGHTxWIDTH.")
+    flags.DEFINE_integer("batch", 4, "Images per batch.", lower_bound=1)
+    flags.DEFINE_list("flops_ratio", ["0.5"], "Of the forward pass; or `all`.")
+    flags.DEFINE_list("tile_size", ["1"], "One, or one per block.")
+    flags.DEFINE_list("executions", ["dense", "masked", "tiled"], ", ".join(EXECUTIONS))
+    flags.DEFINE_integer("runs", 11, "Turns that count.", lower_bound=1)
+    flags.DEFINE_string("json", None, "Where to write the results.")
 
 
 def main(argv):
     del argv
-    unknown = set(_EXECUTIONS.value) - set(EXECUTIONS)
+    unknown = set(flags.FLAGS.executions) - set(EXECUTIONS)
     if unknown:
         raise UserError(f"--executions: expected some of {EXECUTIONS}, received {sorted(unknown)}")
-    height, width = image_size(_IMAGE_SIZE.value)
-    tiles = tile_sizes(_TILE.value)
+    height, width = image_size(flags.FLAGS.image_size)
+    tiles = tile_sizes(flags.FLAGS.tile_size)
     keras.utils.set_random_seed(0)
-    names = list(dict.fromkeys(["dense", *_EXECUTIONS.value]))
+    names = list(dict.fromkeys(["dense", *flags.FLAGS.executions]))
     trainers = {name: Trainer(name, height, width, tiles) for name in names}
     adaptive = [trainer for trainer in trainers.values() if trainer.num_units]
     rows = []
-    for text in _RATIOS.value:
+    for text in flags.FLAGS.flops_ratio:
         if adaptive:
             maps, ratio = halting_maps.maps_for_ratio(
-                adaptive[0].model, height, width, float_or_all(text), tiles, _BATCH.value
+                adaptive[0].model, height, width, float_or_all(text), tiles, flags.FLAGS.batch
             )
         for trainer in adaptive:
             trainer.set_maps(maps)
-        times = measure.interleaved({n: t.step for n, t in trainers.items()}, _RUNS.value)
-        print(f"\n{_BATCH.value} x {height}x{width}, tile size {tiles}")
+        times = measure.interleaved({n: t.step for n, t in trainers.items()}, flags.FLAGS.runs)
+        print(f"\n{flags.FLAGS.batch} x {height}x{width}, tile size {tiles}")
         print("execution     FLOPs  time (quartiles)       ms")
         for name, trainer in trainers.items():
             row = {
                 "execution": name,
                 "tile_size": tiles,
                 "image_size": [height, width],
-                "batch": _BATCH.value,
+                "batch": flags.FLAGS.batch,
                 "flops_ratio": ratio if trainer.num_units else 1.0,
                 **measure.ratios(times[name], times["dense"]),
             }
@@ -76,9 +78,9 @@ def main(argv):
                 f" {row['milliseconds']:8.0f}",
                 flush=True,
             )
-    if _JSON.value:
+    if flags.FLAGS.json:
         result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_text(_JSON.value, json.dumps(result, indent=1) + "\n")
+        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=1) + "\n")
 
 
 class Trainer:
@@ -91,19 +93,19 @@ class Trainer:
             statistics = "full" if name.endswith("_full") else "evaluated"
             options = {"halting": "sact", "tile_size": tiles, "statistics": statistics}
         self.model = ImageClassifier(
-            ResNetBackbone.from_depth(_DEPTH.value, **options), NUM_CLASSES
+            ResNetBackbone.from_depth(flags.FLAGS.depth, **options), NUM_CLASSES
         )
         self.num_units = None
         if name != "dense":
             sizes = halting_maps.map_sizes(self.model.backbone.strides.values(), height, width)
             self.num_units = [
-                tf.Variable(tf.zeros([_BATCH.value, *size], tf.int32), trainable=False)
+                tf.Variable(tf.zeros([flags.FLAGS.batch, *size], tf.int32), trainable=False)
                 for size in sizes
             ]
             halting_maps.script_halting(self.model, self.num_units)
             sact_tf.set_execution(self.model, execution)
-        images = tf.random.stateless_normal([_BATCH.value, height, width, 3], [0, 1])
-        labels = tf.constant(np.arange(_BATCH.value) % NUM_CLASSES)
+        images = tf.random.stateless_normal([flags.FLAGS.batch, height, width, 3], [0, 1])
+        labels = tf.constant(np.arange(flags.FLAGS.batch) % NUM_CLASSES)
         # Small steps: the network must not drift while it is being timed.
         optimizer = keras.optimizers.SGD(1e-6, momentum=0.9)
         variables = self.model.trainable_variables
@@ -138,4 +140,4 @@ class Trainer:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define_flags)
