@@ -2,6 +2,7 @@
 
 from sact_tf import command_line
 
+SKIPPED = 1  # Done, without the images that could not be read.
 DIVERGED = 1  # Also Python's own for a traceback, which means a bug.
 USER_ERROR = command_line.USER_ERROR_CODE
 INTERRUPTED = command_line.INTERRUPTED_CODE

@@ -7,61 +7,69 @@ files; the model's own preprocessing is part of the export. A compute budget com
 that was calibrated to it (`sact_tf.budget`).
 """
 
+from typing import Any
+
+import yaml
 from absl import flags
 
+from sact_tf import paths
 from sact_tf.errors import UserError
+from sact_tf.serving.export import export
 from sact_tf.training.detection.loading import load_detector_or_classifier
 from train import program
 
-_MODEL = flags.DEFINE_string(
-    "model", None, "a .keras file, a run directory or a checkpoint", required=True
-)
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "folder to make, its last part a version: export/digits/1", required=True
-)
-_EXECUTION = flags.DEFINE_enum(
-    "execution", None, ["masked", "tiled", "auto"], "how blocks run; by default as in the model"
-)
-_TOP = flags.DEFINE_integer("top", 5, "classes to list for each image", lower_bound=1)
-_PREPROCESSING = flags.DEFINE_string(
-    "preprocessing",
-    None,
-    'in place of the model\'s, as YAML: "{name: unit, image_size: 64}"',
-)
-_FOLD = flags.DEFINE_bool(
-    "fold_batch_norm", True, "fold batch normalizations into convolutions where that is exact"
-)
+
+def define_flags():
+    flags.DEFINE_string(
+        "model", None, "a .keras file, a run directory or a checkpoint", required=True
+    )
+    flags.DEFINE_string(
+        "output_dir",
+        None,
+        "folder to make, its last part a version: export/digits/1",
+        required=True,
+    )
+    flags.DEFINE_enum(
+        "execution",
+        None,
+        ["masked", "tiled", "auto"],
+        "how blocks run; by default as in the model",
+    )
+    flags.DEFINE_integer("top", 5, "classes to list for each image", lower_bound=1)
+    flags.DEFINE_string(
+        "preprocessing",
+        None,
+        'in place of the model\'s, as YAML: "{name: unit, image_size: 64}"',
+    )
+    flags.DEFINE_bool(
+        "fold_batch_norm", True, "fold batch normalizations into convolutions where that is exact"
+    )
 
 
 def main(_):
-    from sact_tf.serving.export import export
-
-    preprocessing = _parsed_preprocessing(_PREPROCESSING.value)
-    model = load_detector_or_classifier(_MODEL.value)
-    try:
+    args = flags.FLAGS
+    preprocessing = parse_preprocessing(args.preprocessing)
+    model = load_detector_or_classifier(args.model)
+    with paths.writing("output_dir", args.output_dir):
         made = export(
             model,
-            _OUTPUT_DIR.value,
-            execution=_EXECUTION.value,
+            args.output_dir,
+            execution=args.execution,
             preprocessing=preprocessing,
-            top=_TOP.value,
-            fold_batch_norm=_FOLD.value,
+            top=args.top,
+            fold_batch_norm=args.fold_batch_norm,
         )
-    except OSError as error:
-        raise UserError(f"--output_dir={_OUTPUT_DIR.value}: cannot be written: {error}") from None
     print(
         f"{made['kind']}, {made['execution']} execution, {made['num_classes']} classes, "
         f"{made['folded_batch_norms']} batch normalizations folded\n"
         f"largest difference to the model in memory: {made['largest_difference']:.1e}\n"
-        f"written: {_OUTPUT_DIR.value}"
+        f"written: {args.output_dir}"
     )
 
 
-def _parsed_preprocessing(text):
+def parse_preprocessing(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
-    import yaml
-
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -72,4 +80,4 @@ def _parsed_preprocessing(text):
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, define_flags)

@@ -8,9 +8,8 @@ with several evaluations (`train.evaluate`) gives one row for each.
 
 from absl import flags
 
-from sact_tf.errors import UserError
-from sact_tf.training.reports.metrics_table import read_rows, table
-from sact_tf.training.reports.tables import FORMS, render
+from sact_tf.training.reports.metrics_table import summarize
+from sact_tf.training.reports.tables import FORMS
 from train import program
 
 
@@ -24,10 +23,7 @@ def define_flags():
 
 
 def main(argv):
-    if len(argv) < 2:
-        raise UserError("expected run directories: python -m train.summarize RUN_DIR...")
-    lines = table([row for path in argv[1:] for row in read_rows(path)], flags.FLAGS.columns)
-    print(render(lines, flags.FLAGS.format))
+    summarize(argv[1:], flags.FLAGS.format, flags.FLAGS.columns)
 
 
 if __name__ == "__main__":

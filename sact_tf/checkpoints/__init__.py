@@ -1,9 +1,10 @@
 """Reading the checkpoints that the authors' TensorFlow-1 programs wrote.
 
-`python -m train.convert_checkpoint` is the command line around `load_checkpoint`.
+`python -m train.convert_checkpoint` is the command line around `convert_checkpoint`.
 """
 
 from sact_tf.checkpoints import tf1
+from sact_tf.checkpoints.convert import convert_checkpoint
 from sact_tf.checkpoints.labels import BACKGROUND, label_offset, with_background
 from sact_tf.checkpoints.tf1 import LoadedCheckpoint, load_checkpoint, model_from_variables
 from sact_tf.checkpoints.tf1_architecture import Tf1Architecture, infer_architecture
@@ -13,6 +14,7 @@ __all__ = [
     "BACKGROUND",
     "LoadedCheckpoint",
     "Tf1Architecture",
+    "convert_checkpoint",
     "infer_architecture",
     "label_offset",
     "load_checkpoint",

@@ -1,4 +1,4 @@
-"""The program `train.convert_checkpoint` as a person runs it."""
+"""From a checkpoint of the authors to a .keras file, and what is refused."""
 
 import os
 import pathlib
@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from sact_tf.checkpoints import convert_checkpoint
+from sact_tf.errors import UserError
 from tests.checkpoints.writing import write_checkpoint
 
 PROJECT = pathlib.Path(__file__).parents[2]
@@ -40,23 +42,15 @@ def python(*arguments):
     )
 
 
-def convert(checkpoint, output, *arguments):
-    return python(
-        "-m",
-        "train.convert_checkpoint",
-        f"--checkpoint={checkpoint}",
-        f"--output={output}",
-        *arguments,
-    )
-
-
 def test_a_real_checkpoint_gives_the_authors_numbers(golden, tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("\n".join(f"class {number}" for number in range(1, 11)) + "\n")
     output = tmp_path / "models" / "sact.keras"
-    done = convert(
-        golden / "tf1_checkpoint_imagenet_sact",
-        output,
+    done = python(
+        "-m",
+        "train.convert_checkpoint",
+        f"--checkpoint={golden / 'tf1_checkpoint_imagenet_sact'}",
+        f"--output={output}",
         f"--class_names={names}",
         "--ponder_weight=0.01",
     )
@@ -117,15 +111,6 @@ def foreign(directory):
     return directory / "other"
 
 
-def assert_refused(done, message):
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert done.stderr.splitlines()[-1] == errors[0]
-    assert message in errors[0]
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -137,37 +122,45 @@ def assert_refused(done, message):
 )
 def test_bad_checkpoints(checkpoint, tmp_path, damage, message):
     output = tmp_path / "model.keras"
-    assert_refused(convert(damage(checkpoint), output), message)
+    with pytest.raises(UserError, match=message):
+        convert_checkpoint(damage(checkpoint), output)
     assert not output.exists()
 
 
 def test_output_below_a_file(checkpoint, tmp_path):
     file = tmp_path / "file"
     file.write_text("kept")
-    assert_refused(convert(checkpoint, file / "model.keras"), f"{file} is not a directory")
+    with pytest.raises(UserError, match=f"{file} is not a directory"):
+        convert_checkpoint(checkpoint, file / "model.keras")
     assert file.read_text() == "kept"
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="needs Linux")
 def test_output_that_cannot_be_written(checkpoint):
     # Not even root can write there.
-    assert_refused(convert(checkpoint, "/proc/model.keras"), "/proc/model.keras: cannot be")
+    with pytest.raises(UserError, match="--output=/proc/model.keras: cannot be written"):
+        convert_checkpoint(checkpoint, "/proc/model.keras")
 
 
 def test_an_existing_model_survives_a_failure(checkpoint, tmp_path):
     output = tmp_path / "model.keras"
     output.write_bytes(b"an earlier model")
-    assert_refused(convert(truncated_data(checkpoint), output), "cannot be read")
+    with pytest.raises(UserError, match="cannot be read"):
+        convert_checkpoint(truncated_data(checkpoint), output)
     assert output.read_bytes() == b"an earlier model"
 
 
 @pytest.mark.parametrize(
-    ("argument", "message"),
+    ("option", "message"),
     [
-        ("--ponder_weight=nan", "--ponder_weight=nan: expected a number >= 0"),
-        ("--class_names=/nonexistent.txt", "--class_names=/nonexistent.txt: cannot be read"),
+        ({"ponder_weight": float("nan")}, "--ponder_weight=nan: expected a number >= 0"),
+        (
+            {"class_names": "/nonexistent.txt"},
+            "--class_names=/nonexistent.txt: cannot be read as text",
+        ),
     ],
 )
-def test_bad_options(checkpoint, tmp_path, argument, message):
-    assert_refused(convert(checkpoint, tmp_path / "model.keras", argument), message)
+def test_bad_options(checkpoint, tmp_path, option, message):
+    with pytest.raises(UserError, match=message):
+        convert_checkpoint(checkpoint, tmp_path / "model.keras", **option)
     assert not (tmp_path / "model.keras").exists()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sact_tf.errors import UserError
+from sact_tf.training.images.detect import detect
 from tests.data.picture_files import write_picture
 from tests.training import running
 
@@ -20,7 +22,8 @@ def model(tmp_path_factory):
         units=(2, 1, 1), base_channels=4, stem_channels=4, halting="sact", halting_bias=0.0
     )
     detector = FasterRCNN(
-        backbone, 3, ["cat", "dog", "owl"], {"name": "unit", "short_side": 48, "long_side": 90},
+        backbone, 3, class_names=["cat", "dog", "owl"],
+        preprocessing={"name": "unit", "short_side": 48, "long_side": 90},
         anchor_sizes=(16, 32), rpn_channels=4, num_proposals=8, crop_size=4, max_detections=5,
         score_threshold=0.0,
     )  # fmt: skip
@@ -62,9 +65,5 @@ def test_pictures_and_boxes_of_any_image(model, tmp_path):
 def test_other_models_are_refused(tmp_path):
     (tmp_path / "x.keras").write_text("no model")
     write_picture(tmp_path / "a.jpg")
-    result = running.run(
-        "detect", f"--model={tmp_path / 'x.keras'}", f"--images={tmp_path / 'a.jpg'}",
-        f"--output_dir={tmp_path / 'out'}",
-    )  # fmt: skip
-    assert result.returncode == 2
-    assert "x.keras" in running.error_line(result)
+    with pytest.raises(UserError, match="x.keras"):
+        detect(tmp_path / "x.keras", str(tmp_path / "a.jpg"), tmp_path / "out")

@@ -1,3 +1,5 @@
+"""Evaluation of a classifier at several image sizes, by the program and its parts."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,7 +7,11 @@ import tensorflow as tf
 from sact_tf.errors import UserError
 from sact_tf.training.classification.config import ClassificationConfig, DataConfig
 from sact_tf.training.classification.loading import load_classifier
-from sact_tf.training.classification.resolutions import evaluate_at, held_out_images
+from sact_tf.training.classification.resolutions import (
+    evaluate_at,
+    evaluate_resolutions,
+    held_out_images,
+)
 from sact_tf.training.config.loading import load_config
 from tests.training import running
 
@@ -71,13 +77,15 @@ def test_image_files_go_through_the_preprocessing_at_that_size(tmp_path):
 def test_mistakes_are_named(finished_run, data_config, tmp_path):
     model = load_classifier(finished_run)
     model.save(tmp_path / "alone.keras")
-    for arguments, message in [
-        ([f"--model={finished_run}", "--image_sizes=16,x"], "--image_sizes: expected positive"),
-        ([f"--model={tmp_path / 'alone.keras'}", "--image_sizes=16"], "--config is needed"),
+    alone = tmp_path / "alone.keras"
+    for given, sizes, options, message in [
+        (finished_run, ["16", "x"], {}, "--image_sizes: expected positive.*'16,x'"),
+        (alone, ["16"], {}, "--config is needed"),
+        (finished_run, ["16"], {"execution": "sparse"}, "--execution: .*sparse"),
+        (finished_run, ["16"], {"output_dir": alone}, "--output_dir: .* expected a directory"),
     ]:
-        result = running.run("evaluate", *arguments)
-        assert result.returncode == 2
-        assert message in running.error_line(result)
+        with pytest.raises(UserError, match=message):
+            evaluate_resolutions(given, sizes, **options)
     model.num_classes = 7
     with pytest.raises(UserError, match="model has 7 classes and the data 10"):
         evaluate_at(model, data_config, 16, 10)

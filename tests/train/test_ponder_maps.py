@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from sact_tf.errors import UserError
 from sact_tf.training.classification.loading import load_classifier
-from sact_tf.training.images.ponder import ImagePonder, read_shown
-from sact_tf.training.images.ponder_map_pages import file_names, index_page, overlay_image
+from sact_tf.training.images.index_page import Entry, file_names, index_page, read_shown
+from sact_tf.training.images.ponder_maps import ImagePonder, draw_ponder_maps, overlay_image
 from tests.training import running
 
 
@@ -88,18 +89,26 @@ def test_overlay_enlarges_tiny_images_and_shows_cost(finished_run, photos):
 
 def test_names_of_files_stay_apart(photos):
     paths = [photos / "grey.png", photos / "more" / "Grey.png", photos / "a & b.jpg"]
-    assert file_names(paths) == ["grey", "Grey_2", "a_b"]
+    assert list(file_names(paths).values()) == ["grey", "Grey_2", "a_b"]
 
 
 def test_page_of_two_images_has_two_groups():
-    page = index_page("t", "l", [(2.0, "b.png", "bo.png", "B"), (1.0, "a.png", "ao.png", "A")], [])
+    entries = [Entry(2.0, "b.png", "bo.png", "B"), Entry(1.0, "a.png", "ao.png", "A")]
+    page = index_page("t", "l", entries, [])
     assert "Low ponder cost (1.00 to 1.00)" in page and "Middle ponder cost (2.00 to 2.00)" in page
     assert "High" not in page and "Skipped" not in page
 
 
-def test_nothing_there_is_one_line_and_exit_code_2(finished_run, tmp_path):
-    result = running.run(
-        "ponder_maps", f"--model={finished_run}", f"--images={tmp_path}/*.jpg", "--output_dir=x"
-    )
-    assert result.returncode == 2
-    assert "no such file, and nothing matches" in running.error_line(result)
+def test_mistakes_are_named(finished_run, photos, tmp_path):
+    with pytest.raises(UserError, match="no such file, and nothing matches"):
+        draw_ponder_maps(finished_run, f"{tmp_path}/*.jpg", tmp_path / "maps")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--output_dir: .* is a file, expected a directory"):
+        draw_ponder_maps(finished_run, str(photos), tmp_path / "file")
+
+
+def test_no_readable_image_gives_an_empty_page(finished_run, photos, tmp_path, capsys):
+    assert draw_ponder_maps(finished_run, str(photos / "notes.txt"), tmp_path) == 1
+    assert "1 of 1 files skipped" in capsys.readouterr().err
+    assert running.read_metrics(tmp_path)["num_examples"] == 0
+    assert "Skipped files" in (tmp_path / "index.html").read_text()

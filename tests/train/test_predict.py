@@ -1,3 +1,5 @@
+"""Classes and costs of image files, by the program and its parts."""
+
 import json
 
 import keras
@@ -9,8 +11,8 @@ from sact_tf.data.images import read_image
 from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
 from sact_tf.training.classification.loading import load_classifier
-from sact_tf.training.images.files import find_images
-from sact_tf.training.images.prediction import predictions
+from sact_tf.training.images.files import ImageFiles, find_images
+from sact_tf.training.images.predict import predict, predictions
 from tests.training import running
 
 
@@ -75,23 +77,48 @@ def test_find_images_takes_a_file_a_pattern_or_a_folder(photos):
         find_images(str(photos / "*.bmp"))
 
 
-def test_images_of_different_sizes_keep_their_order():
+def test_a_file_that_fails_is_skipped_and_not_tried_again(photos, capsys):
+    def size(path):
+        if path.suffix == ".png":
+            raise UserError(f"{path.name} is bad")
+        return path.stat().st_size
+
+    files = ImageFiles(str(photos / "*.*"))
+    assert [path.name for path, _ in files.for_each(size)] == ["a.jpg", "broken.jpg"]
+    assert files.skipped == {str(photos / "b grey.png"): "b grey.png is bad"}
+    assert list(files.for_each(lambda path: path.suffix)) == [
+        (photos / "a.jpg", ".jpg"),
+        (photos / "broken.jpg", ".jpg"),
+    ]
+    assert files.report_skipped() == 1
+    assert capsys.readouterr().err == "skipped: b grey.png is bad\n1 of 3 files skipped\n"
+
+
+def test_results_that_cannot_be_written_name_the_flag(finished_run, photos, tmp_path):
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out.json"
+    with pytest.raises(UserError, match=f"--json={out}: cannot be written"):
+        predict(finished_run, str(photos / "a.jpg"), out)
+
+
+def test_images_of_different_sizes_keep_their_order(tmp_path):
     class Sizes:
-        """Reads `3x2` as an image of that size, anything else as a corrupt file."""
+        """Reads `1 3x2.png` as an image of that size, anything else as a corrupt file."""
 
         def read(self, path):
-            if path == "bad":
+            if "x" not in path.stem:
                 raise UserError("bad")
-            height, width = map(int, path.split("x"))
+            height, width = map(int, path.stem.split()[1].split("x"))
             return np.zeros([height, width, 3])
 
-        def predict(self, images):
+        def __call__(self, images):
             return [images.shape] * len(images)
 
-    paths = ["3x2", "3x2", "3x2", "bad", "4x4", "3x2"]
-    results = list(predictions(Sizes(), paths, batch_size=2))
-    assert [path for path, _ in results] == paths
+    names = ["0 3x2", "1 3x2", "2 3x2", "3 bad", "4 4x4", "5 3x2"]
+    for name in names:
+        (tmp_path / f"{name}.png").touch()
+    results = list(predictions(Sizes(), ImageFiles(str(tmp_path)), batch_size=2))
+    assert [path.stem for path, _ in results] == [name for name in names if "x" in name]
     shapes = [shape for _, shape in results]
     assert shapes[:3] == [(2, 3, 2, 3), (2, 3, 2, 3), (1, 3, 2, 3)]
-    assert isinstance(shapes[3], UserError)
-    assert shapes[4:] == [(1, 4, 4, 3), (1, 3, 2, 3)]
+    assert shapes[3:] == [(1, 4, 4, 3), (1, 3, 2, 3)]

@@ -125,9 +125,15 @@ def test_user_error_inside_an_input_pipeline(whole_command):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("job", ["bug", "pipeline_bug"])
-def test_bug_keeps_its_traceback(whole_command, job):
-    done = _run(whole_command, f"--job={job}", PYTHONPATH=str(_ROOT))
+def test_bug_keeps_its_traceback(command):
+    _assert_traceback(_run(command, "--job=bug"))
+
+
+def test_bug_inside_an_input_pipeline_keeps_its_traceback(whole_command):
+    _assert_traceback(_run(whole_command, "--job=pipeline_bug", PYTHONPATH=str(_ROOT)))
+
+
+def _assert_traceback(done):
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "this is a bug" in done.stderr

@@ -1,15 +1,78 @@
 """Evaluation of one classifier at several image sizes, without training it again."""
 
 import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from sact_tf import paths
 from sact_tf.errors import UserError
+from sact_tf.files import atomic_write_json
+from sact_tf.models import ImageClassifier, set_execution
 from sact_tf.training.classification import builders
-from sact_tf.training.classification.config import DataConfig
+from sact_tf.training.classification.config import ClassificationConfig, DataConfig
 from sact_tf.training.classification.evaluator import ClassificationEvaluator
-from sact_tf.training.config.loading import unlocked_copy
+from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.config.loading import load_config, unlocked_copy
+
+# Lines appear as the sizes are done, so the widths are not those of what comes later.
+_LINE = "{:>5}  {:>8}  {:>8}  {:>19}  {:>8}  {}"
+
+
+def evaluate_resolutions(
+    model: str | os.PathLike,
+    image_sizes: Sequence[str | int],
+    *,
+    config: str | os.PathLike | None = None,
+    params_override: Sequence[str] = (),
+    output_dir: str | os.PathLike | None = None,
+    batch_size: int | None = None,
+    execution: str | None = None,
+) -> None:
+    """Evaluates a saved classifier at several image sizes, prints a table, writes `metrics.json`.
+
+    Args:
+        model: see `load_classifier`.
+        image_sizes: sides in pixels.
+        config: YAML file whose section `data` is used; by default that of the model's run.
+        params_override: changes to it, see `load_config`.
+        output_dir: by default `evaluation/` in the run directory or beside the model's file.
+        batch_size: images at once; by default the config's.
+        execution: how the units run, if not as the model was saved.
+
+    Raises:
+        UserError: an argument or the data is unusable.
+    """
+    sizes = _checked_sizes(image_sizes)
+    classifier = load_classifier(model)
+    if execution:
+        try:
+            set_execution(classifier, execution)
+        except ValueError as error:
+            raise UserError(f"--execution: {error}") from None
+    home = _home(model)
+    if config is None and not (home / "config.yaml").exists():
+        raise UserError(f"--config is needed to know the data: {home} is no run directory")
+    loaded = load_config(ClassificationConfig, config or home / "config.yaml", params_override)
+    output = paths.output_directory("output_dir", output_dir or home / "evaluation")
+    print(_LINE.format("size", "accuracy", "recall@5", "MFLOPs", "of plain", "units"))
+    results = []
+    for size in sizes:
+        batch = batch_size or loaded.evaluation.batch_size
+        results.append(evaluate_at(classifier, loaded.data, size, batch))
+        print(_line(results[-1]), flush=True)
+    metrics = {
+        "model": os.fspath(model),
+        "halting": classifier.halting_kind,
+        "data": loaded.data.as_dict(),
+        "evaluations": results,
+    }
+    with paths.writing("output_dir", output):
+        atomic_write_json(output / "metrics.json", metrics)
+    print(f"metrics: {output / 'metrics.json'}")
 
 
 @dataclasses.dataclass
@@ -51,11 +114,13 @@ def held_out_images(config: DataConfig, image_size: int, batch_size: int) -> Hel
     return HeldOutImages(dataset, data.num_examples("validation"), data.num_classes)
 
 
-def evaluate_at(model, config: DataConfig, image_size: int, batch_size: int) -> dict[str, Any]:
+def evaluate_at(
+    model: ImageClassifier, config: DataConfig, image_size: int, batch_size: int
+) -> dict[str, Any]:
     """Evaluates a classifier on held-out images of one size.
 
     Args:
-        model: an `ImageClassifier`.
+        model: the classifier.
         config: the data.
         image_size: side in pixels.
         batch_size: images at once.
@@ -87,7 +152,40 @@ def evaluate_at(model, config: DataConfig, image_size: int, batch_size: int) -> 
     return result
 
 
-def _resized(batch, image_size: int, from_size: int):
+def _checked_sizes(texts: Sequence[str | int]) -> list[int]:
+    try:
+        sizes = [int(text) for text in texts]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        received = ",".join(map(str, texts))
+        raise UserError(
+            f"--image_sizes: expected positive ints such as 224,288, received {received!r}"
+        )
+    return sizes
+
+
+def _home(model: str | os.PathLike) -> pathlib.Path:
+    """The run directory that the model belongs to, or the directory of its file."""
+    path = pathlib.Path(model).expanduser()
+    for directory in (path, path.parent, path.parent.parent):
+        if (directory / "config.yaml").is_file():
+            return directory
+    return path if path.is_dir() else path.parent
+
+
+def _line(result: dict[str, Any]) -> str:
+    return _LINE.format(
+        result["image_size"],
+        f"{result['accuracy']:.4f}",
+        f"{result['recall@5']:.4f}" if "recall@5" in result else "-",
+        f"{result['flops_mean'] / 1e6:.2f} ± {result['flops_std'] / 1e6:.2f}",
+        f"{result['flops_ratio']:.1%}",
+        "  ".join(f"{units:.2f}" for units in result["num_units"].values()),
+    )
+
+
+def _resized(batch: dict[str, tf.Tensor], image_size: int, from_size: int) -> dict[str, tf.Tensor]:
     batch = {**batch, "image": tf.image.resize(batch["image"], [image_size, image_size])}
     if "box" in batch:
         batch["box"] = batch["box"] * (image_size / from_size)

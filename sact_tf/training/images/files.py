@@ -1,9 +1,57 @@
-"""Which files a `--images` means."""
+"""The image files that a program works on, and those that it has to skip."""
 
 import glob
 import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from sact_tf.errors import UserError
+
+Result = TypeVar("Result")
+
+
+class ImageFiles:
+    """The files that `--images` means.
+
+    Args:
+        pattern: a path, a pattern or a folder, see `find_images`.
+
+    Attributes:
+        paths: the files, sorted.
+        skipped: why a file is left out, by its path.
+
+    Raises:
+        UserError: there are none.
+    """
+
+    def __init__(self, pattern: str):
+        self.paths = find_images(pattern)
+        self.skipped: dict[str, str] = {}
+
+    def for_each(
+        self, function: Callable[[pathlib.Path], Result]
+    ) -> Iterator[tuple[pathlib.Path, Result]]:
+        """Yields (path, `function(path)`) of each file that was not skipped before.
+
+        A file for which it raises `UserError` is named on stderr and skipped.
+        """
+        for path in self.paths:
+            if str(path) in self.skipped:
+                continue
+            try:
+                result = function(path)
+            except UserError as error:
+                print(f"skipped: {error}", file=sys.stderr, flush=True)
+                self.skipped[str(path)] = str(error)
+            else:
+                yield path, result
+
+    def report_skipped(self) -> int:
+        """Says on stderr how many files were skipped, if any were, and returns the number."""
+        if self.skipped:
+            print(f"{len(self.skipped)} of {len(self.paths)} files skipped", file=sys.stderr)
+        return len(self.skipped)
 
 
 def find_images(pattern: str) -> list[pathlib.Path]:

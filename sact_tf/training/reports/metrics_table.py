@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sact_tf.errors import UserError
+from sact_tf.training.reports.tables import render
 
 # What most people want to see, in this order; the other numbers follow by name.
 _FIRST = (
@@ -28,6 +29,24 @@ _FIRST = (
 _BORING = ("plain_flops", "parameters")
 
 Row = dict[str, Any]
+
+
+def summarize(
+    runs: Sequence[str], form: str = "text", columns: Sequence[str] | None = None
+) -> None:
+    """Prints the metrics of several runs as one table.
+
+    Args:
+        runs: see `read_rows`.
+        form: see `render`.
+        columns: see `table`.
+
+    Raises:
+        UserError: there is no run, one cannot be read, or none has such a column.
+    """
+    if not runs:
+        raise UserError("expected run directories: python -m train.summarize RUN_DIR...")
+    print(render(table([row for run in runs for row in read_rows(run)], columns), form))
 
 
 def read_rows(path: str) -> Iterator[tuple[str, Row]]:

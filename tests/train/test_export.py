@@ -1,0 +1,30 @@
+"""The export of a run, by the program."""
+
+import pytest
+import tensorflow as tf
+
+from sact_tf.errors import UserError
+from tests.training import running
+from train.export import parse_preprocessing
+
+
+def test_program_exports_a_run(finished_run, tmp_path):
+    output = tmp_path / "digits" / "1"
+    result = running.run(
+        "export", f"--model={finished_run}", f"--output_dir={output}", "--execution=tiled",
+        "--top=2",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    kind, difference, written = result.stdout.splitlines()[-3:]
+    assert "tiled execution, 10 classes" in kind
+    assert difference.startswith("largest difference to the model in memory: ")
+    assert written == f"written: {output}"
+    assert tf.saved_model.contains_saved_model(str(output))
+
+
+def test_preprocessing_is_yaml():
+    assert parse_preprocessing(None) is None
+    assert parse_preprocessing("{name: unit, image_size: 64}") == {"name": "unit", "image_size": 64}
+    for text, message in [("{name", "no YAML"), ("unit", "expected a mapping, received 'unit'")]:
+        with pytest.raises(UserError, match=f"--preprocessing={text}: {message}"):
+            parse_preprocessing(text)
