@@ -21,9 +21,8 @@ from sact_tf.detection.geometry.sampling import random_uniform
 from sact_tf.detection.geometry.targets import SamplingRule, sample_targets
 from sact_tf.detection.losses import box_loss, class_loss
 from sact_tf.layers.adaptive_block import AdaptiveBlock
-from sact_tf.layers.batch_normalization import BatchNormalization
-from sact_tf.ops.activation import leaky_relu
-from sact_tf.ops.positions import mean_over, subsample
+from sact_tf.layers.pooling_head import PoolingHead
+from sact_tf.ops.positions import subsample
 
 # arXiv:1504.08083, section 2.3.
 SAMPLING = SamplingRule(positive_iou=0.5, negative_iou=0.5, positive_share=0.25)
@@ -135,16 +134,14 @@ class BoxClassifier:
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
-class BoxHead(keras.layers.Layer):
+class BoxHead(PoolingHead):
     """Class scores and a box for each class, from the features of a region.
 
     Batch normalization, activation and global mean as in `ClassifierHead`, then two dense layers.
 
     Args:
         num_classes: C, without background.
-        pools_first: mean before the batch normalization (CIFAR networks), not after the activation
-            (ImageNet networks).
-        negative_slope, weight_decay, batch_norm: as in `ResidualUnit`.
+        **kwargs: see `PoolingHead`.
 
     Call arguments:
         inputs: features of the regions, [R, h, w, channels].
@@ -155,56 +152,25 @@ class BoxHead(keras.layers.Layer):
         `(logits, codes)`, float32: [R, 1 + C], background first, and [R, C, 4].
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        pools_first: bool = False,
-        negative_slope: float = 0.0,
-        weight_decay: float = 0.0,
-        batch_norm: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ):
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_classes = num_classes
-        self.pools_first = pools_first
-        self.negative_slope = negative_slope
-        self.weight_decay = weight_decay
-        self.batch_norm = dict(batch_norm or {})
-        self.postnorm = BatchNormalization(name="postnorm", dtype="float32", **self.batch_norm)
-        self.scores = _output(num_classes + 1, weight_decay, 0.01, "scores")
-        self.boxes = _output(4 * num_classes, weight_decay, 0.001, "boxes")
+        self.scores = _output(num_classes + 1, self.weight_decay, 0.01, "scores")
+        self.boxes = _output(4 * num_classes, self.weight_decay, 0.001, "boxes")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        channels = input_shape[-1]
-        self.postnorm.build((None, channels) if self.pools_first else (None, None, None, channels))
+        super().build(input_shape)
         for layer in (self.scores, self.boxes):
-            layer.build((None, channels))
+            layer.build((None, input_shape[-1]))
 
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, exists: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        features = tf.cast(inputs, tf.float32)
-        if self.pools_first:
-            pooled = self.postnorm(mean_over(features), training=training, positions=exists)
-            pooled = leaky_relu(pooled, self.negative_slope)
-        else:
-            if exists is not None:
-                shape = tf.shape(features)[:3]
-                exists = tf.broadcast_to(exists[:, tf.newaxis, tf.newaxis], shape)
-            features = self.postnorm(features, training=training, positions=exists)
-            pooled = mean_over(leaky_relu(features, self.negative_slope))
-        codes = tf.reshape(self.boxes(pooled), [-1, self.num_classes, 4])
-        return self.scores(pooled), codes
+        pooled = self.pooled(inputs, training, counted=exists)
+        return self.scores(pooled), tf.reshape(self.boxes(pooled), [-1, self.num_classes, 4])
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "pools_first": self.pools_first,
-            "negative_slope": self.negative_slope,
-            "weight_decay": self.weight_decay,
-            "batch_norm": self.batch_norm,
-        }
+        return {**super().get_config(), "num_classes": self.num_classes}
 
 
 def select_detections(

@@ -82,11 +82,13 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
             "negative_slope": config["negative_slope"],
             "weight_decay": config["weight_decay"],
             "batch_norm": backbone.batch_norm,
-            "dtype": backbone.dtype_policy,
         }
-        self.rpn = RegionProposalNetwork(self.options, self.stride, name="rpn", **shared)
+        self.rpn = RegionProposalNetwork(
+            self.options, self.stride, name="rpn", dtype=backbone.dtype_policy, **shared
+        )
+        pools_first = config["unit"] == "basic"
         self.box_head = BoxHead(
-            num_classes, pools_first=config["unit"] == "basic", name="box_head", **shared
+            num_classes, pools_first=pools_first, name="box_head", dtype="float32", **shared
         )
         self.box_classifier = BoxClassifier(self.box_block, self.box_head, self.options)
         self.rpn.build((None, None, None, self.extractor[-1].units[-1].out_channels))

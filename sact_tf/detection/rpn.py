@@ -22,9 +22,7 @@ from sact_tf.detection.geometry.matching import GroundTruth
 from sact_tf.detection.geometry.sampling import random_uniform
 from sact_tf.detection.geometry.targets import SamplingRule, sample_targets
 from sact_tf.detection.losses import box_loss, score_loss
-from sact_tf.layers.batch_normalization import BatchNormalization
-from sact_tf.layers.convolution import Convolution
-from sact_tf.ops.activation import leaky_relu
+from sact_tf.layers.network_layer import NetworkLayer
 from sact_tf.ops.positions import zero_outside
 
 # arXiv:1506.01497, section 3.1.3.
@@ -56,7 +54,7 @@ class Proposals(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
-class RegionProposalNetwork(keras.layers.Layer):
+class RegionProposalNetwork(NetworkLayer):
     """Says for each anchor whether there is an object and how its box differs.
 
     Batch normalization and activation come first, as before every convolution of these
@@ -65,7 +63,7 @@ class RegionProposalNetwork(keras.layers.Layer):
     Args:
         options: of the detector.
         stride: pixels between two positions of the features.
-        negative_slope, weight_decay, batch_norm: as in `ResidualUnit`.
+        **kwargs: see `NetworkLayer`.
 
     Call arguments:
         inputs: features [B, H, W, C].
@@ -78,32 +76,14 @@ class RegionProposalNetwork(keras.layers.Layer):
     Reference: arXiv:1506.01497, section 3.1.
     """
 
-    def __init__(
-        self,
-        options: DetectorOptions,
-        stride: int,
-        negative_slope: float = 0.0,
-        weight_decay: float = 0.0,
-        batch_norm: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ):
+    def __init__(self, options: DetectorOptions, stride: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.options = options
         self.stride = stride
-        self.negative_slope = negative_slope
-        self.weight_decay = weight_decay
-        self.batch_norm = dict(batch_norm or {})
-        self.preact = BatchNormalization(name="preact", dtype=self.dtype_policy, **self.batch_norm)
-        self.conv = Convolution(
-            options.rpn_channels,
-            3,
-            use_bias=True,
-            weight_decay=weight_decay,
-            name="conv",
-            dtype=self.dtype_policy,
-        )
-        self.scores = _output(options.num_anchors, weight_decay, "scores")
-        self.boxes = _output(4 * options.num_anchors, weight_decay, "boxes")
+        self.preact = self._normalization("preact")
+        self.conv = self._convolution(options.rpn_channels, 3, "conv", use_bias=True)
+        self.scores = _output(options.num_anchors, self.weight_decay, "scores")
+        self.boxes = _output(4 * options.num_anchors, self.weight_decay, "boxes")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.preact.build(input_shape)
@@ -115,7 +95,7 @@ class RegionProposalNetwork(keras.layers.Layer):
         self, inputs: tf.Tensor, training: bool | None = None, valid: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         preact = self.preact(inputs, training=training, positions=valid)
-        preact = zero_outside(leaky_relu(preact, self.negative_slope), valid)
+        preact = zero_outside(self.activate(preact), valid)
         hidden = tf.cast(tf.nn.relu(self.conv(preact)), tf.float32)
         batch = tf.shape(hidden)[0]
         logits = tf.reshape(self.scores(hidden), [batch, -1])
@@ -184,9 +164,6 @@ class RegionProposalNetwork(keras.layers.Layer):
             **super().get_config(),
             "options": dataclasses.asdict(self.options),
             "stride": self.stride,
-            "negative_slope": self.negative_slope,
-            "weight_decay": self.weight_decay,
-            "batch_norm": self.batch_norm,
         }
 
     @classmethod
