@@ -13,7 +13,6 @@ from tests.training import running
 from tests.training.detection_running import TINY_DETECTOR
 
 
-@pytest.mark.large
 def test_a_table_of_detectors_resumes_and_compares(tmp_path):
     base = yaml.safe_load(TINY_DETECTOR.format(data_dir=tmp_path / "data"))
     for key in ("halting", "ponder_weight"):

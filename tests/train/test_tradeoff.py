@@ -123,14 +123,25 @@ def test_shipped_configs(path):
 
 
 def test_finished_runs_are_not_trained_again(tmp_path):
-    config = _config(tmp_path, "sact.ponder_weights=[0.1],sact.calibrated=[0.8],image_sizes=[24]")
+    overrides = "sact.ponder_weights=[0.1],sact.calibrated=[0.8],image_sizes=[24]"
+    config = _config(tmp_path, overrides)
     runs = planned_runs(config)
     first = run_experiment(config, tmp_path)
     assert [(row["run"], row["image_size"]) for row in first] == [(run.name, 24) for run in runs]
     assert first[2]["flops_mean"] < 0.9 * first[1]["flops_mean"]
     before = _modified(tmp_path)
     assert len(before) == 3
-    assert run_experiment(config, tmp_path) == first and _modified(tmp_path) == before
+    table = (tmp_path / "tradeoff.csv").read_text()
+    again = running.run(
+        "tradeoff",
+        f"--config={tmp_path / 'tradeoff.yaml'}",
+        f"--model_dir={tmp_path}",
+        f"--params_override={overrides}",
+    )
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("trained before") == 2
+    assert again.stdout.count("calibrated before") == 1
+    assert _modified(tmp_path) == before and (tmp_path / "tradeoff.csv").read_text() == table
     # Another setting under the same name is not passed off as the old run.
     other = _config(tmp_path, "sact.ponder_weights=[0.1],base.train.momentum=0.5")
     with pytest.raises(UserError, match="train.momentum: 0.9 -> 0.5"):
