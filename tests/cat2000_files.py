@@ -9,6 +9,8 @@ import scipy.ndimage
 import tensorflow as tf
 from PIL import Image
 
+from sact_tf.models import AdaptiveModel
+
 HEIGHT, WIDTH = 108, 192
 CATEGORIES = ("Action", "Art")
 PER_CATEGORY = 6
@@ -76,7 +78,7 @@ def _fixation_map(rng, spot):
 
 
 @keras.saving.register_keras_serializable(package="sact_tf_tests")
-class PlantedModel(keras.Model):
+class PlantedModel(AdaptiveModel, keras.Model):
     """Its ponder cost is the image's brightness, as it is or with the positions shuffled.
 
     Args:

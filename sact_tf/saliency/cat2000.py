@@ -212,8 +212,8 @@ def _read_picture(
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            image = image.convert(mode)
+        with Image.open(path) as file:
+            image = file.convert(mode)
             return np.asarray(image if size is None else image.resize(size, resample))
     # Pillow raises all of these on damaged files.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class Fixations:
     num_outside: int = 0
 
     @classmethod
-    def from_points(cls, rows, columns, height: int, width: int) -> Fixations:
+    def from_points(cls, rows: ArrayLike, columns: ArrayLike, height: int, width: int) -> Fixations:
         """Fixations from the coordinates an eye tracker gives.
 
         Points outside the image are dropped and counted: trackers report glances beside the
@@ -63,7 +64,7 @@ class Fixations:
         )
 
     @classmethod
-    def from_map(cls, fixation_map) -> Fixations:
+    def from_map(cls, fixation_map: ArrayLike) -> Fixations:
         """Fixations from an image-sized array: every pixel above 0 was fixated, each counts once.
 
         Args:

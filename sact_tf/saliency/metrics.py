@@ -14,6 +14,7 @@ References:
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sact_tf.saliency.fixations import Fixations
 
@@ -23,7 +24,13 @@ _JITTER_STREAM = 161202297
 _NUM_BINS = 1 << 16
 
 
-def auc_judd(saliency_map, fixations, *, jitter: bool = False, seed: int = 0) -> float:
+def auc_judd(
+    saliency_map: ArrayLike,
+    fixations: Fixations | ArrayLike,
+    *,
+    jitter: bool = False,
+    seed: int = 0,
+) -> float:
     """Area under the ROC curve of the saliency map as a predictor of fixated pixels.
 
     Positives are the fixated pixels, each once however often it was looked at; negatives are all
@@ -69,7 +76,7 @@ def auc_judd(saliency_map, fixations, *, jitter: bool = False, seed: int = 0) ->
     return float(-np.trapezoid(true_rate, false_rate))
 
 
-def nss(saliency_map, fixations) -> float:
+def nss(saliency_map: ArrayLike, fixations: Fixations | ArrayLike) -> float:
     """Normalised scanpath saliency: the mean of the standardised map at the fixations.
 
     (S - mean(S)) / std(S), population standard deviation, averaged over the fixations. Points at
@@ -92,7 +99,7 @@ def nss(saliency_map, fixations) -> float:
     return float(_standardized(values)[fixations.rows, fixations.columns].mean())
 
 
-def cc(saliency_map, human_map) -> float:
+def cc(saliency_map: ArrayLike, human_map: ArrayLike) -> float:
     """Pearson's correlation coefficient of two maps over the pixels.
 
     A constant saliency map gives 0. Against a constant human map the coefficient is not defined:
@@ -116,7 +123,7 @@ def cc(saliency_map, human_map) -> float:
     return float((_standardized(values) * _standardized(human)).mean())
 
 
-def sim(saliency_map, human_map) -> float:
+def sim(saliency_map: ArrayLike, human_map: ArrayLike) -> float:
     """Similarity (histogram intersection) of two maps: the sum over the pixels of min(s, g).
 
     A map becomes a density by dividing by its sum, after subtracting its minimum if that is
@@ -138,7 +145,7 @@ def sim(saliency_map, human_map) -> float:
     return float(np.minimum(_density(values), _density(human)).sum())
 
 
-def kl(saliency_map, human_map) -> float:
+def kl(saliency_map: ArrayLike, human_map: ArrayLike) -> float:
     """Kullback-Leibler divergence of the saliency map's density from the human map's.
 
     The sum over the pixels of g * log(eps + g / (s + eps)), eps = 2.2204e-16, natural logarithm;

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from sact_tf.errors import UserError
 from sact_tf.saliency import postprocessing
 from sact_tf.saliency.fixations import Fixations
 from sact_tf.saliency.metrics import auc_judd
@@ -27,7 +29,7 @@ class ParameterGrid:
             times as much and chooses the same.
 
     Raises:
-        ValueError: an empty list, a negative or infinite value, a size that is not positive.
+        UserError: an empty list, a negative or infinite value, a size that is not positive.
     """
 
     blur_sizes: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1)
@@ -36,19 +38,19 @@ class ParameterGrid:
     height: int = 180
     width: int = 320
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("blur_sizes", "center_weights"):
             values = tuple(float(value) for value in getattr(self, name))
             if not values or not all(0 <= value < np.inf for value in values):
-                raise ValueError(
+                raise UserError(
                     f"Expected {name} to be one or more finite numbers of at least 0, "
                     f"received {values}"
                 )
             object.__setattr__(self, name, tuple(sorted(set(values))))
         if not 0 < self.center_width < np.inf:
-            raise ValueError(f"Expected center_width to be positive, received {self.center_width}")
+            raise UserError(f"Expected center_width to be positive, received {self.center_width}")
         if self.height < 1 or self.width < 1:
-            raise ValueError(
+            raise UserError(
                 f"Expected height and width to be positive, received {self.height}, {self.width}"
             )
 
@@ -73,7 +75,7 @@ class SearchResult:
     at_edge: tuple[str, ...]
 
 
-def search_scores(ponder_map, fixations: Fixations, grid: ParameterGrid) -> np.ndarray:
+def search_scores(ponder_map: ArrayLike, fixations: Fixations, grid: ParameterGrid) -> np.ndarray:
     """AUC-Judd of one image for every combination of the grid.
 
     Args:
@@ -99,7 +101,7 @@ def search_scores(ponder_map, fixations: Fixations, grid: ParameterGrid) -> np.n
     return scores
 
 
-def choose(scores, grid: ParameterGrid) -> SearchResult:
+def choose(scores: ArrayLike, grid: ParameterGrid) -> SearchResult:
     """The parameters with the highest mean score; the first of equals (least blur, least centre).
 
     Args:

@@ -10,6 +10,7 @@ together are one matrix of the size of the small map: [H, h] @ [h, w] @ [w, W].
 import functools
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # Kernels end at this many standard deviations, as scipy.ndimage.gaussian_filter's do.
 _TRUNCATE = 4.0
@@ -18,7 +19,7 @@ _TRUNCATE = 4.0
 _DECIMALS = 12
 
 
-def resize_map(values, height: int, width: int) -> np.ndarray:
+def resize_map(values: ArrayLike, height: int, width: int) -> np.ndarray:
     """Resizes a map bilinearly.
 
     Half-pixel centres; when shrinking, the triangle kernel is widened by the factor, so that every
@@ -37,7 +38,7 @@ def resize_map(values, height: int, width: int) -> np.ndarray:
     return resize_and_blur(values, height, width, 0.0)
 
 
-def gaussian_blur(values, sigma: float) -> np.ndarray:
+def gaussian_blur(values: ArrayLike, sigma: float) -> np.ndarray:
     """Blurs a map with a Gaussian, mirrored at the borders (the edge pixel is repeated once).
 
     The same as `scipy.ndimage.gaussian_filter(values, sigma, mode="reflect")`: what lies outside
@@ -53,11 +54,11 @@ def gaussian_blur(values, sigma: float) -> np.ndarray:
     Raises:
         ValueError: `values` is not a finite map, or `sigma` is negative.
     """
-    values = _check_map(values)
-    return resize_and_blur(values, *values.shape, sigma)
+    height, width = _check_map(values).shape
+    return resize_and_blur(values, height, width, sigma)
 
 
-def resize_and_blur(values, height: int, width: int, sigma: float) -> np.ndarray:
+def resize_and_blur(values: ArrayLike, height: int, width: int, sigma: float) -> np.ndarray:
     """`gaussian_blur(resize_map(values, height, width), sigma)` in the time of the small map.
 
     Args:
@@ -71,20 +72,20 @@ def resize_and_blur(values, height: int, width: int, sigma: float) -> np.ndarray
     Raises:
         ValueError: `values` is not a finite map, the size is not positive, or `sigma` is negative.
     """
-    values = _check_map(values)
+    small = _check_map(values)
     if height < 1 or width < 1:
         raise ValueError(f"Expected a positive size, received height={height}, width={width}")
     if not sigma >= 0:
         raise ValueError(f"Expected sigma to be at least 0, received sigma={sigma}")
-    vertical = _axis_matrix(values.shape[0], int(height), float(sigma))
-    horizontal = _axis_matrix(values.shape[1], int(width), float(sigma))
+    vertical = _axis_matrix(small.shape[0], int(height), float(sigma))
+    horizontal = _axis_matrix(small.shape[1], int(width), float(sigma))
     # Differences to the minimum, so that a constant map comes out without rounding noise, which
     # scaling to [0, 1] would blow up.
-    lowest = values.min()
-    return vertical @ (values - lowest) @ horizontal.T + lowest
+    lowest = small.min()
+    return vertical @ (small - lowest) @ horizontal.T + lowest
 
 
-def scale_to_unit_range(values) -> np.ndarray:
+def scale_to_unit_range(values: ArrayLike) -> np.ndarray:
     """Scales a map linearly to [0, 1], rounded to 12 decimals; a constant map becomes zeros.
 
     Args:
@@ -96,10 +97,10 @@ def scale_to_unit_range(values) -> np.ndarray:
     Raises:
         ValueError: `values` is not a finite map.
     """
-    values = _check_map(values)
-    values = values - values.min()
-    highest = values.max()
-    return np.round(values / highest, _DECIMALS) if highest else values
+    checked = _check_map(values)
+    scaled = checked - checked.min()
+    highest = scaled.max()
+    return np.round(scaled / highest, _DECIMALS) if highest else scaled
 
 
 def center_baseline(height: int, width: int, relative_width: float = 0.2) -> np.ndarray:
@@ -126,7 +127,7 @@ def center_baseline(height: int, width: int, relative_width: float = 0.2) -> np.
     return _center_baseline(int(height), int(width), float(relative_width)).copy()
 
 
-def combine_with_center(values, center, center_weight: float) -> np.ndarray:
+def combine_with_center(values: ArrayLike, center: ArrayLike, center_weight: float) -> np.ndarray:
     """(values + center_weight · center) / (1 + center_weight).
 
     The division keeps the result of two maps in [0, 1] there; no metric of this package sees it.
@@ -151,7 +152,13 @@ def combine_with_center(values, center, center_weight: float) -> np.ndarray:
 
 
 def saliency_from_ponder(
-    ponder_map, height: int, width: int, *, sigma: float, center_weight: float, center_width: float
+    ponder_map: ArrayLike,
+    height: int,
+    width: int,
+    *,
+    sigma: float,
+    center_weight: float,
+    center_width: float,
 ) -> np.ndarray:
     """The paper's whole post-processing of one ponder cost map.
 
@@ -173,7 +180,7 @@ def saliency_from_ponder(
     return combine_with_center(blurred, center, center_weight)
 
 
-def softmax_map(values, temperature: float = 0.2) -> np.ndarray:
+def softmax_map(values: ArrayLike, temperature: float = 0.2) -> np.ndarray:
     """Softmax over the pixels: exp(values / temperature), divided by its sum.
 
     Args:

@@ -293,7 +293,7 @@ def test_mistakes_of_the_user_are_named(data_dir, planted, tmp_path):
         ("missing.keras", data_dir): "missing.keras: no such file",
         (tmp_path / "broken.keras", data_dir): "broken.keras: expected a .keras file",
         (plain, data_dir): "a Sequential has no ponder cost maps",
-        (without, data_dir): "give --preprocessing",
+        (without, data_dir): "its preprocessing is None; give PlantedModel",
         (act, data_dir): "spends the same computation on every position",
         (planted, tmp_path): "no folder Stimuli",
         (planted, halved, "Art"): "no usable image in the first half of any category",
@@ -323,15 +323,41 @@ def test_wrong_sizes_and_grids_name_the_flag():
             parse_grid(*wrong)
 
 
-def test_a_real_classifier_on_a_subset_of_categories(data_dir, tmp_path):
-    keras.utils.set_random_seed(0)
+def _classifier():
     backbone = sact_tf.models.ResNetBackbone.cifar(
         2, base_channels=8, halting="sact", halting_bias=0.0
     )
-    model = sact_tf.models.ImageClassifier(backbone, 3, preprocessing=_IMAGENET)
-    model.save(tmp_path / "model.keras")
+    return sact_tf.models.ImageClassifier(backbone, 3, preprocessing=_IMAGENET)
+
+
+def _detector():
+    backbone = sact_tf.models.ResNetBackbone(
+        (2, 2), base_channels=8, stem_channels=4, halting="sact", halting_bias=0.0
+    )
+    return sact_tf.detection.FasterRCNN(
+        backbone,
+        3,
+        preprocessing={"name": "imagenet", "short_side": 64, "long_side": 96},
+        anchor_sizes=(16, 32),
+        rpn_channels=8,
+        num_proposals=8,
+        crop_size=4,
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "path"),
+    [(_classifier, "model.keras"), (_detector, "model.keras"), (_detector, "")],
+)
+def test_a_real_model_on_a_subset_of_categories(data_dir, tmp_path, make, path):
+    """A `.keras` file, or a run directory of `train.coco`."""
+    keras.utils.set_random_seed(0)
+    model = make()
+    (tmp_path / "trained").mkdir()
+    model.save(tmp_path / "trained" / "model.keras")
+    (tmp_path / "trained" / "config.yaml").write_text("model: {detector: {}}\n")
     options = {"execution": "masked", "categories": ["Art"], "num_figures": 1, "batch_size": 5}
-    metrics = _evaluate(tmp_path / "model.keras", data_dir, tmp_path / "run", **options)
+    metrics = _evaluate(tmp_path / "trained" / path, data_dir, tmp_path / "run", **options)
     for scores in metrics["overall"].values():
         assert np.isfinite(list(scores.values())).all()
     assert list(metrics["categories"]) == ["Art"]

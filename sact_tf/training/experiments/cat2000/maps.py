@@ -14,8 +14,9 @@ import tensorflow as tf
 from sact_tf import paths
 from sact_tf.data.preprocessing import pixel_scaling_function
 from sact_tf.errors import UserError
-from sact_tf.models import set_execution
+from sact_tf.models import AdaptiveModel, set_execution
 from sact_tf.saliency import Cat2000Image
+from sact_tf.training.detection.loading import load_detector_or_classifier
 from sact_tf.training.experiments.cat2000.cache import ArrayCache, digest
 from sact_tf.training.run_directory.keras_files import load_keras_file
 from sact_tf.version import __version__
@@ -35,10 +36,10 @@ class CachedMap:
 
 
 class PonderMapper:
-    """Runs a model with a `ponder` method on resized images.
+    """Runs a model on resized images.
 
     Args:
-        model_path: a .keras file, or what `model_loading.load_classifier` takes.
+        model_path: a .keras file, or what `load_detector_or_classifier` takes.
         height, width: size the images are resized to, aspect not kept.
         preprocessing: what the pixel values need; the model's own by default.
         execution: "masked", "tiled" or "auto"; the model's own by default.
@@ -63,12 +64,8 @@ class PonderMapper:
         model = _load(model_path)
         if execution:
             set_execution(model, execution)
-        preprocessing = preprocessing or getattr(model, "preprocessing", None)
-        if not preprocessing:
-            raise UserError(
-                f"{model_path}: the model was saved without its preprocessing; give --preprocessing"
-            )
-        self._scale = pixel_scaling_function(preprocessing)
+        preprocessing = preprocessing or model.required_preprocessing()
+        self._scale = pixel_scaling_function({"name": preprocessing.get("name")})
         self._key = (
             __version__,
             model_digest(model),
@@ -157,16 +154,11 @@ def model_digest(model: keras.Model) -> str:
     )
 
 
-def _load(path: str) -> keras.Model:
-    found = pathlib.Path(path).expanduser()
-    if found.suffix == ".keras":
-        model = load_keras_file(paths.find_input(path))
-    else:
-        # Here, because a .keras file needs nothing of the training programs.
-        from sact_tf.training.classification import loading as model_loading
-
-        model = model_loading.load_classifier(path)
-    if not hasattr(model, "ponder"):
+def _load(path: str) -> AdaptiveModel:
+    if pathlib.Path(path).suffix != ".keras":
+        return load_detector_or_classifier(path)
+    model = load_keras_file(paths.find_input(path))
+    if not isinstance(model, AdaptiveModel):
         raise UserError(
             f"{path}: a {type(model).__name__} has no ponder cost maps; expected a classification "
             "or detection model of sact_tf"

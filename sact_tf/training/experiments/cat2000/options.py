@@ -32,10 +32,7 @@ def parse_grid(
         "blur_sizes": _parse_numbers("blur_sizes", blur_sizes),
         "center_weights": _parse_numbers("center_weights", center_weights),
     }
-    try:
-        return ParameterGrid(**numbers, center_width=center_width, height=height, width=width)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    return ParameterGrid(**numbers, center_width=center_width, height=height, width=width)
 
 
 def _parse_numbers(flag: str, texts: Sequence[str]) -> tuple[float, ...]:
