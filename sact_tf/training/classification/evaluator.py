@@ -78,9 +78,8 @@ class ClassificationEvaluator(Evaluator):
             "flops": outputs["flops"],
             "ponder_map": outputs["ponder_cost_map"],
         }
-        for name, block in zip(
-            self.model.backbone.block_names, self.model.backbone.blocks, strict=True
-        ):
+        for block in self.model.backbone.blocks:
+            name = block.name
             units = outputs[name]["num_units"]
             result[f"ponder_cost/{name}"] = tf.reduce_mean(outputs[name]["ponder_cost"], [1, 2])
             reached = units[..., tf.newaxis] >= tf.range(1, len(block.units) + 1)
@@ -132,7 +131,7 @@ class ClassificationEvaluator(Evaluator):
             area = float(np.nanmean(arrays["localization"]))
             if math.isfinite(area):
                 result["ponder_localization_auc"] = area
-        for name in self.model.backbone.block_names:
+        for name in self.model.block_names:
             usage = arrays[f"usage/{name}"].mean(axis=0, dtype=np.float64)
             self.unit_usage[name] = usage.tolist()
             # Units are used one after the other, so the mean number is the sum of their shares.
@@ -145,7 +144,7 @@ class ClassificationEvaluator(Evaluator):
 
     @property
     def _halting(self) -> str | None:
-        return self.model.backbone.get_config()["halting"]
+        return self.model.halting_kind
 
     def _write_pictures(self) -> None:
         if self._halting != "sact":

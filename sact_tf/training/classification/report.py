@@ -1,6 +1,6 @@
 """`report.html` and the pictures of a classification run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def write_report(
     history: Sequence[dict[str, Any]],
     samples: Sequence[SampleImage],
     flops: np.ndarray,
-    class_names: Sequence[str] | None,
+    class_name: Callable[[int], str],
 ) -> None:
     """Writes `report.html` and the pictures it shows.
 
@@ -39,12 +39,12 @@ def write_report(
         history: records of `history.jsonl`.
         samples: held-out images to choose from.
         flops: FLOPs of every held-out image.
-        class_names: name of each class, or None.
+        class_name: gives the name of a class.
     """
     sections: dict[str, list[str]] = {"Results": [_key_numbers(metrics), _losses(history)]}
     pictures: dict[str, tuple[figures.Picture, str]] = {}
     if config.model.halting is not None:
-        pictures |= _cost_pictures(config, metrics, samples, flops, class_names)
+        pictures |= _cost_pictures(config, metrics, samples, flops, class_name)
     panels = _panels(history, metrics)
     pictures["curves"] = (
         figures.render(lambda theme: curves.curves_figure(panels, theme=theme)),
@@ -124,11 +124,11 @@ def _losses(history: Sequence[dict[str, Any]]) -> str:
     return html.table(("training loss at the end", f"step {last['step']:,}"), rows)
 
 
-def _cost_pictures(config, metrics, samples, flops, class_names):
+def _cost_pictures(config, metrics, samples, flops, class_name):
     pictures = {}
     if config.model.halting == "sact":
         limits = ponder_maps.shared_limits(sample.ponder_map for sample in samples)
-        rows = _gallery_rows(samples, metrics["plain_flops"], class_names)
+        rows = _gallery_rows(samples, metrics["plain_flops"], class_name)
         boxed = any(sample.box is not None for sample in samples)
         pictures["gallery"] = (
             figures.render(lambda theme: gallery.gallery_figure(rows, limits, theme=theme)),
@@ -153,7 +153,7 @@ def _cost_pictures(config, metrics, samples, flops, class_names):
     return pictures
 
 
-def _gallery_rows(samples: Sequence[SampleImage], plain_flops: int, class_names):
+def _gallery_rows(samples: Sequence[SampleImage], plain_flops: int, class_name):
     rows = {}
     costs = [sample.cost for sample in samples]
     for group, indices in gallery.split_by_cost(costs, _PER_ROW).items():
@@ -164,16 +164,16 @@ def _gallery_rows(samples: Sequence[SampleImage], plain_flops: int, class_names)
                 image=sample.image,
                 ponder_map=sample.ponder_map,
                 box=sample.box,
-                caption=_caption(sample, plain_flops, class_names),
+                caption=_caption(sample, plain_flops, class_name),
             )
             for sample in chosen
         ]
     return rows
 
 
-def _caption(sample: SampleImage, plain_flops: int, class_names) -> str:
+def _caption(sample: SampleImage, plain_flops: int, class_name) -> str:
     def name(label: int) -> str:
-        text = str(label) if class_names is None else class_names[label]
+        text = class_name(label)
         return text if len(text) <= 16 else text[:15] + "…"
 
     predicted = name(sample.prediction)

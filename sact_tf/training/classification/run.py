@@ -64,5 +64,5 @@ class ClassificationRun(TrainingRun):
             history=read_history(self.directory.history),
             samples=self.evaluator.samples,
             flops=self.evaluator.flops,
-            class_names=self.model.class_names,
+            class_name=self.model.class_name,
         )

@@ -21,7 +21,6 @@ _SHOWN_SCORE = 0.5
 _EVENT_PICTURES = 4
 # Ranking every pixel of a large map costs much and changes nothing.
 _RANKED_PIXELS = 2**16
-_PREDICTIONS = ("boxes", "classes", "scores", "num_detections")
 
 
 @dataclasses.dataclass
@@ -89,7 +88,7 @@ class DetectionEvaluator(Evaluator):
 
     def evaluate_batch(self, batch):
         outputs = self.model.forward(batch["image"], valid=batch["valid"], training=False)
-        result = {name: outputs[name] for name in _PREDICTIONS}
+        result = {name: outputs[name] for name in self.model.answers}
         result |= {
             "ponder_map": outputs["ponder_cost_map"],
             "flops": outputs["flops"],
@@ -171,7 +170,7 @@ class DetectionEvaluator(Evaluator):
     @property
     def halting(self) -> str | None:
         """Kind of halting of the network."""
-        return self.model.backbone.get_config()["halting"]
+        return self.model.halting_kind
 
     def _block_numbers(self, arrays) -> dict[str, float]:
         result = {}
