@@ -2,6 +2,9 @@
 
 import dataclasses
 import logging
+from typing import Any, TypeVar
+
+import keras
 
 from sact_tf.budget.flops_share import FlopsShare, check_budget
 from sact_tf.budget.halting_shift import halting_biases, halting_logits_shifted
@@ -14,6 +17,8 @@ _TOLERANCE = 0.02
 _AIM = 0.002
 _LARGEST_STEP = 1024.0
 _FINEST_STEP = 1e-3
+
+ModelT = TypeVar("ModelT", bound=keras.Model)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Calibration:
     evaluations: int
 
 
-def calibrate(model, dataset, flops_ratio):
+def calibrate(model: ModelT, dataset: Any, flops_ratio: float) -> ModelT:
     """A copy of a trained model that spends a given share of the plain network's FLOPs.
 
     No training: one number is added to all halting logits (a positive one stops positions earlier).
@@ -69,7 +74,7 @@ def calibrate(model, dataset, flops_ratio):
     return apply_shift(copy, found.shift)
 
 
-def find_shift(model, dataset, flops_ratio):
+def find_shift(model: keras.Model, dataset: Any, flops_ratio: float) -> Calibration:
     """The search of `calibrate`, without making a copy.
 
     Args:

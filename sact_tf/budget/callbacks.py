@@ -1,16 +1,16 @@
 """Keras callbacks that change tau while `fit` runs."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
 from sact_tf.budget.controller import BudgetController
 from sact_tf.budget.flops_share import FlopsShare, check_budget
-from sact_tf.models.walk import adaptive_blocks, set_ponder_weight
+from sact_tf.models.settings import adaptive_blocks, set_ponder_weight
 
-_HORIZONS_PER_TRAINING = 20
 _UNKNOWN_LENGTH_HORIZON = 100
-# Dual ascent multiplies, so tau cannot start at 0.
-_LEAST_START = 1e-4
 
 
 class FlopsBudget(keras.callbacks.Callback):
@@ -32,7 +32,9 @@ class FlopsBudget(keras.callbacks.Callback):
             without halting.
     """
 
-    def __init__(self, flops_ratio, images, every=5, horizon=None):
+    def __init__(
+        self, flops_ratio: float, images: Any, every: int = 5, horizon: float | None = None
+    ):
         super().__init__()
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(f"Expected every to be a positive int, received {every!r}")
@@ -40,19 +42,20 @@ class FlopsBudget(keras.callbacks.Callback):
         self.images = images
         self.every = every
         self.horizon = horizon
-        self._share = self._controller = None
+        self._share: FlopsShare | None = None
+        self._controller: BudgetController | None = None
         self._batches = 0
-        self._latest = {}
+        self._latest: dict[str, float] = {}
 
-    def on_train_begin(self, logs=None):
-        self._share = FlopsShare(self.model)
-        share = self._share(self.images)
-        check_budget(self._share, self.flops_ratio, self._share.sizes)
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        measure = self._share = FlopsShare(self.model)
+        share = measure(self.images)
+        check_budget(measure, self.flops_ratio, measure.sizes)
         if self._controller is None:
             tau = float(adaptive_blocks(self.model)[0].ponder_weight)
             self._controller = BudgetController(
                 self.flops_ratio,
-                ponder_weight=tau or _LEAST_START,
+                ponder_weight=tau or BudgetController.LEAST_START,
                 horizon=max(1.0, (self.horizon or self._default_horizon()) / self.every),
             )
         self._latest = {
@@ -60,15 +63,15 @@ class FlopsBudget(keras.callbacks.Callback):
             "ponder_weight": float(adaptive_blocks(self.model)[0].ponder_weight),
         }
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._batches += 1
-        if self._batches % self.every:
+        if self._batches % self.every or self._share is None or self._controller is None:
             return
         share = self._share(self.images)
         action = self._controller.apply(self.model, share)
         self._latest = {"flops_ratio": share, "ponder_weight": float(action.ponder_weight)}
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
             logs.update(self._latest)
 
@@ -76,7 +79,7 @@ class FlopsBudget(keras.callbacks.Callback):
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         if not steps or not epochs:
             return _UNKNOWN_LENGTH_HORIZON
-        return steps * epochs / _HORIZONS_PER_TRAINING
+        return steps * epochs / BudgetController.HORIZONS_PER_TRAINING
 
 
 class PonderWeightSchedule(keras.callbacks.Callback):
@@ -87,20 +90,20 @@ class PonderWeightSchedule(keras.callbacks.Callback):
             `keras.optimizers.schedules.LearningRateSchedule` will do.
     """
 
-    def __init__(self, schedule):
+    def __init__(self, schedule: Callable[[int], Any]):
         super().__init__()
         if not callable(schedule):
             raise ValueError(
                 f"Expected schedule to be a function of the step, received {schedule!r}"
             )
         self.schedule = schedule
-        self._tau = None
+        self._tau: float | None = None
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
         self._tau = float(np.asarray(keras.ops.convert_to_numpy(self.schedule(step))))
         set_ponder_weight(self.model, self._tau)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None and self._tau is not None:
             logs["ponder_weight"] = self._tau

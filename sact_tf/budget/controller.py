@@ -3,10 +3,11 @@
 import math
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from sact_tf.budget.halting_shift import halting_biases
-from sact_tf.models.walk import set_ponder_weight
+from sact_tf.models.settings import set_ponder_weight
 
 # tau stays within these whatever the budget: one that training cannot hold for the moment must not
 # wind it up so far that it does not come back.
@@ -55,18 +56,25 @@ class BudgetController(tf.Module):
         dual_gain: an error of 0.1 held for `horizon` steps multiplies tau by exp(0.1 * dual_gain).
         bias_gain, damping: logits per unit of error, and of its change.
 
+    Attributes:
+        HORIZONS_PER_TRAINING: how many horizons a training should have.
+        LEAST_START: where tau starts at least: dual ascent multiplies, so it cannot start at 0.
+
     Raises:
         ValueError: an argument is out of range.
     """
 
+    HORIZONS_PER_TRAINING = 20
+    LEAST_START = 1e-4
+
     def __init__(
         self,
-        flops_ratio,
-        ponder_weight=0.005,
-        horizon=100,
-        dual_gain=2.5,
-        bias_gain=0.5,
-        damping=2.0,
+        flops_ratio: float,
+        ponder_weight: float = 0.005,
+        horizon: float = 100,
+        dual_gain: float = 2.5,
+        bias_gain: float = 0.5,
+        damping: float = 2.0,
     ):
         super().__init__(name="budget_controller")
         for name, value in (("flops_ratio", flops_ratio), ("ponder_weight", ponder_weight)):
@@ -90,22 +98,22 @@ class BudgetController(tf.Module):
         self._steps = _state(0.0, "steps")
 
     @property
-    def ponder_weight(self):
+    def ponder_weight(self) -> tf.Tensor:
         """tau as it stands, a scalar tensor."""
         return tf.exp(self._log_tau)
 
     @property
-    def share(self):
+    def share(self) -> tf.Tensor:
         """The smoothed share of FLOPs, a scalar tensor."""
         return tf.convert_to_tensor(self._share)
 
     @property
-    def set_point(self):
+    def set_point(self) -> tf.Tensor:
         """The share that it steers to at this step, a scalar tensor."""
         progress = tf.minimum(1.0, self._steps / (_RAMP * self.horizon))
         return self._start + progress * (self.flops_ratio - self._start)
 
-    def update(self, share):
+    def update(self, share: float | tf.Tensor) -> BudgetAction:
         """One step.
 
         Args:
@@ -131,7 +139,7 @@ class BudgetController(tf.Module):
             self.ponder_weight, tf.clip_by_value(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT)
         )
 
-    def apply(self, model, share):
+    def apply(self, model: keras.Model, share: float | tf.Tensor) -> BudgetAction:
         """One step, carried out on a model.
 
         Args:

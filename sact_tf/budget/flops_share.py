@@ -1,5 +1,8 @@
 """What a network spends, as a share of the same network without halting."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -20,25 +23,25 @@ class FlopsShare:
         ValueError: the model is none.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: AdaptiveModel):
         if not isinstance(model, AdaptiveModel):
             raise ValueError(
                 "Expected a model whose FLOPs can be counted, an AdaptiveModel (ImageClassifier, "
                 f"ResNetBackbone or FasterRCNN), received {model!r}"
             )
         self.model = model
-        self._plain = {}
+        self._plain: dict[tuple[int, int], int] = {}
         self._flops = tf.function(
             lambda images, valid: model.forward(images, valid, training=False)["flops"],
             reduce_retracing=True,
         )
 
     @property
-    def sizes(self):
+    def sizes(self) -> list[tuple[int, int]]:
         """Sizes (height, width) of the images measured so far, in pixels."""
         return list(self._plain)
 
-    def __call__(self, dataset):
+    def __call__(self, dataset: Any) -> float:
         """Mean FLOPs of the model over mean FLOPs of the plain network.
 
         Args:
@@ -76,7 +79,7 @@ class FlopsShare:
         return self._plain[height, width]
 
 
-def reachable_range(model, height, width):
+def reachable_range(model: AdaptiveModel, height: int, width: int) -> tuple[float, float]:
     """The shares of the plain network's FLOPs between which halting can choose.
 
     The lower end is one unit per block, the upper one all units; both with the halting scores that
@@ -95,7 +98,9 @@ def reachable_range(model, height, width):
     return _range(FlopsShare(model), height, width)
 
 
-def check_budget(model, flops_ratio, sizes):
+def check_budget(
+    model: AdaptiveModel | FlopsShare, flops_ratio: float, sizes: Iterable[tuple[int, int]]
+) -> None:
     """Refuses a budget that halting cannot meet.
 
     Args:

@@ -1,11 +1,14 @@
 """Moving all halting scores of a network at once, by the biases that it already has."""
 
 import contextlib
+from collections.abc import Iterator
 
-from sact_tf.models.walk import adaptive_blocks
+import keras
+
+from sact_tf.models.settings import LayerT, adaptive_blocks
 
 
-def halting_biases(model):
+def halting_biases(model: keras.layers.Layer) -> list[keras.Variable]:
     """The bias variables that the halting logits are made with, in the order of the units.
 
     Args:
@@ -31,7 +34,7 @@ def halting_biases(model):
     return biases
 
 
-def shift_halting_logits(model, shift):
+def shift_halting_logits(model: LayerT, shift: float) -> LayerT:
     """Adds one number to every halting logit, in place.
 
     Up: positions halt earlier and the network spends less. The number goes into the biases of the
@@ -50,7 +53,7 @@ def shift_halting_logits(model, shift):
 
 
 @contextlib.contextmanager
-def halting_logits_shifted(model, shift):
+def halting_logits_shifted(model: LayerT, shift: float) -> Iterator[LayerT]:
     """`shift_halting_logits` for the time of a `with` body."""
     biases = halting_biases(model)
     before = [bias.numpy() for bias in biases]

@@ -5,7 +5,7 @@
 
 from sact_tf.checkpoints import tf1
 from sact_tf.checkpoints.convert import convert_checkpoint
-from sact_tf.checkpoints.labels import BACKGROUND, label_offset, with_background
+from sact_tf.checkpoints.labels import BACKGROUND, with_background
 from sact_tf.checkpoints.tf1 import LoadedCheckpoint, load_checkpoint, model_from_variables
 from sact_tf.checkpoints.tf1_architecture import Tf1Architecture, infer_architecture
 from sact_tf.checkpoints.tf1_names import variable_map
@@ -16,7 +16,6 @@ __all__ = [
     "Tf1Architecture",
     "convert_checkpoint",
     "infer_architecture",
-    "label_offset",
     "load_checkpoint",
     "model_from_variables",
     "tf1",

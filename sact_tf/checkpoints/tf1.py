@@ -153,7 +153,8 @@ def _classify(architecture, variables, used) -> dict[str, tuple[str, ...]]:
     """Sorts what the model did not use; raises UserError for what should have been used."""
     used = set(used)
     known = used | {name.removesuffix(_AVERAGE) for name in used}
-    left_over, unknown = {}, []
+    left_over: dict[str, list[str]] = {}
+    unknown = []
     for name in sorted(set(variables) - used):
         if _AVERAGE in name:
             kind = "moving averages"

@@ -53,7 +53,7 @@ def variable_map(model: ImageClassifier) -> dict[str, keras.Variable]:
             "Only networks with stem='imagenet', unit='bottleneck' or stem='cifar', unit='basic' "
             f"have published names, received stem={config['stem']!r}, unit={config['unit']!r}"
         )
-    names = {}
+    names: dict[str, keras.Variable] = {}
     for scope, layer in parts(model):
         names.update(_weights_of(scope, layer))
     unnamed = {id(weight) for weight in model.weights} - {id(weight) for weight in names.values()}

@@ -18,7 +18,7 @@ from sact_tf.detection.warm_start import warm_start_detector
 from sact_tf.layers.adaptive_block import AdaptiveBlock
 from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.resnet_backbone import ResNetBackbone
-from sact_tf.models.walk import weight_decay_loss
+from sact_tf.models.weight_decay import weight_decay_loss
 
 LOSS_PARTS = ("rpn_score", "rpn_box", "class", "box", "ponder_loss", "weight_decay")
 

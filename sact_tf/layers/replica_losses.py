@@ -2,8 +2,6 @@
 
 import threading
 
-import tensorflow as tf
-
 
 class ReplicaLosses:
     """Mixin: `add_loss` terms belong to the thread, hence to the replica, that added them.
@@ -27,7 +25,3 @@ class ReplicaLosses:
     def _losses(self, terms):
         self._losses.clear()
         self._losses.extend(terms)
-
-    def added_losses(self) -> list[tf.Tensor]:
-        """The `add_loss` terms of the last call in this replica: a list of scalars."""
-        return list(self._losses)

@@ -3,7 +3,8 @@
 from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.image_classifier import ImageClassifier
 from sact_tf.models.resnet_backbone import ResNetBackbone
-from sact_tf.models.walk import set_execution, set_ponder_weight, weight_decay_loss
+from sact_tf.models.settings import set_execution, set_ponder_weight
+from sact_tf.models.weight_decay import weight_decay_loss
 
 __all__ = [
     "AdaptiveModel",

@@ -1,7 +1,11 @@
 """Which layers inside a model are not trained, as paths that a configuration can hold."""
 
+from collections.abc import Iterable
 
-def frozen_paths(layers, prefix=""):
+import keras
+
+
+def frozen_paths(layers: Iterable[keras.layers.Layer], prefix: str = "") -> list[str]:
     """Paths of all layers that are not trained, each without what is inside it.
 
     Args:
@@ -21,7 +25,7 @@ def frozen_paths(layers, prefix=""):
     return paths
 
 
-def freeze(layers, paths):
+def freeze(layers: Iterable[keras.layers.Layer], paths: Iterable[str]) -> None:
     """Sets `trainable = False` where `frozen_paths` had found it.
 
     Raises:

@@ -1,13 +1,18 @@
 """Classifier on a residual backbone, with its own reading of what the halting decided."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
+from sact_tf.layers import BatchNormalization, Convolution
 from sact_tf.layers.classifier_head import ClassifierHead
 from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.frozen import freeze, frozen_paths
-from sact_tf.models.walk import weight_decay_loss
+from sact_tf.models.resnet_backbone import ResNetBackbone
 from sact_tf.models.warm_start import copy_layers
+from sact_tf.models.weight_decay import weight_decay_loss
 
 LOSS_PARTS = ("cross_entropy", "ponder_loss", "weight_decay")
 
@@ -43,13 +48,13 @@ class ImageClassifier(AdaptiveModel, keras.Model):
 
     def __init__(
         self,
-        backbone,
-        num_classes,
-        class_names=None,
-        preprocessing=None,
-        frozen=(),
-        name="image_classifier",
-        trainable=True,
+        backbone: ResNetBackbone,
+        num_classes: int,
+        class_names: Sequence[str] | None = None,
+        preprocessing: dict[str, Any] | None = None,
+        frozen: Sequence[str] = (),
+        name: str = "image_classifier",
+        trainable: bool = True,
     ):
         _check(num_classes, class_names)
         config = backbone.get_config()
@@ -74,16 +79,18 @@ class ImageClassifier(AdaptiveModel, keras.Model):
         self._loss_parts = {part: keras.metrics.Mean(name=part) for part in LOSS_PARTS}
 
     @property
-    def postnorm(self):
+    def postnorm(self) -> BatchNormalization:
         """The batch normalization of the head."""
         return self.head.postnorm
 
     @property
-    def logits(self):
+    def logits(self) -> Convolution:
         """The 1x1 convolution of the head."""
         return self.head.logits
 
-    def forward(self, images, valid=None, training=None):
+    def forward(
+        self, images: tf.Tensor, valid: tf.Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Any]:
         """Logits and what the halting decided, in one differentiable pass.
 
         Args:
@@ -101,15 +108,27 @@ class ImageClassifier(AdaptiveModel, keras.Model):
         )
         return {**outputs, "logits": logits, "flops": outputs["flops"] + self.head.flops()}
 
-    def call(self, inputs, training=None, mask=None, valid=None):
+    def call(
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: None = None,
+        valid: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         del mask
         return self.forward(inputs, valid, training)["logits"]
 
-    def compute_output_spec(self, inputs, training=None, mask=None, valid=None):
+    def compute_output_spec(
+        self,
+        inputs: keras.KerasTensor,
+        training: bool | None = None,
+        mask: None = None,
+        valid: keras.KerasTensor | None = None,
+    ) -> keras.KerasTensor:
         return keras.Operation.compute_output_spec(self, inputs, training=training, valid=valid)
 
     @tf.autograph.experimental.do_not_convert
-    def plain_flops(self, height, width):
+    def plain_flops(self, height: int, width: int) -> int:
         """`ResNetBackbone.plain_flops` and the head's."""
         with tf.init_scope():
             head = int(self.head.flops())
@@ -134,22 +153,28 @@ class ImageClassifier(AdaptiveModel, keras.Model):
             return uncovered | {"head": reason}
         return uncovered | copy_layers({"head": self.head}, {"head": source.head})
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        total = super().compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
-        )
-        # Keras has divided all terms by the number of replicas.
-        whole = total * tf.distribute.get_strategy().num_replicas_in_sync
-        decay = tf.cast(weight_decay_loss(self), whole.dtype)
-        ponder = tf.zeros([], whole.dtype)
-        for block in self.backbone.blocks:
-            ponder += sum(tf.cast(loss, whole.dtype) for loss in block.added_losses())
-        parts = (whole - decay - ponder, ponder, decay)
-        for metric, value in zip(self._loss_parts.values(), parts, strict=True):
-            metric.update_state(value, sample_weight=tf.shape(y_pred)[0])
-        return total
+    def compute_loss(
+        self,
+        x: tf.Tensor | None = None,
+        y: tf.Tensor | None = None,
+        y_pred: Any = None,
+        sample_weight: tf.Tensor | None = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """This replica's share of the compiled loss + ponder loss + weight decay."""
+        del x, training
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        added = [loss for layer in self._flatten_layers() for loss in layer._get_own_losses()]
+        parts = {"ponder_loss": sum(added), "weight_decay": weight_decay_loss(self)}
+        if self._compile_loss is not None:
+            # Keras has divided it by the number of replicas.
+            parts["cross_entropy"] = replicas * self._compile_loss(y, y_pred, sample_weight)
+        parts = {name: tf.cast(value, y_pred.dtype) for name, value in parts.items()}
+        for name, value in parts.items():
+            self._loss_parts[name].update_state(value, sample_weight=tf.shape(y_pred)[0])
+        return tf.add_n(list(parts.values())) / replicas
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "num_classes": self.num_classes,
@@ -161,7 +186,9 @@ class ImageClassifier(AdaptiveModel, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "ImageClassifier":
         backbone = keras.saving.deserialize_keras_object(config["backbone"])
         return cls(**{**config, "backbone": backbone})
 

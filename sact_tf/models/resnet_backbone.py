@@ -1,5 +1,8 @@
 """Pre-activation residual networks with adaptive computation time, as feature extractors."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -64,32 +67,32 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
 
     def __init__(
         self,
-        units=(3, 4, 23, 3),
-        base_channels=64,
-        halting=None,
-        tile_size=1,
-        execution="masked",
-        statistics=None,
-        ponder_weight=0.005,
-        halting_epsilon=0.01,
-        halting_bias=-3.0,
-        stem="imagenet",
-        stem_channels=64,
-        unit="bottleneck",
-        negative_slope=0.0,
-        weight_decay=1e-4,
-        batch_norm_epsilon=1e-5,
-        batch_norm_momentum=0.997,
-        synchronized_batch_norm=False,
-        image_shape=(None, None, 3),
-        frozen=(),
-        dtype=None,
-        name="backbone",
-        trainable=True,
+        units: Sequence[int] = (3, 4, 23, 3),
+        base_channels: int = 64,
+        halting: str | None = None,
+        tile_size: int | Sequence[int] = 1,
+        execution: str = "masked",
+        statistics: str | None = None,
+        ponder_weight: float = 0.005,
+        halting_epsilon: float = 0.01,
+        halting_bias: float = -3.0,
+        stem: str = "imagenet",
+        stem_channels: int = 64,
+        unit: str = "bottleneck",
+        negative_slope: float = 0.0,
+        weight_decay: float = 1e-4,
+        batch_norm_epsilon: float = 1e-5,
+        batch_norm_momentum: float = 0.997,
+        synchronized_batch_norm: bool = False,
+        image_shape: Sequence[int | None] = (None, None, 3),
+        frozen: Sequence[str] = (),
+        dtype: str | dict[str, Any] | keras.DTypePolicy | None = None,
+        name: str = "backbone",
+        trainable: bool = True,
     ):
         units = tuple(units)
         tile_sizes = _check(units, base_channels, stem_channels, tile_size, unit, image_shape)
-        self._config = {
+        self._config: dict[str, Any] = {
             "units": units,
             "base_channels": base_channels,
             "halting": halting,
@@ -160,12 +163,14 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         freeze([self.stem, *self.blocks], frozen)
 
     @classmethod
-    def from_depth(cls, depth, **kwargs):
+    def from_depth(cls, depth: int, **kwargs: Any) -> "ResNetBackbone":
         """The standard ImageNet network of 50, 101, 152 or 200 layers."""
         return cls(units=units_of_depth(depth), **kwargs)
 
     @classmethod
-    def cifar(cls, units_per_block, base_channels=16, **kwargs):
+    def cifar(
+        cls, units_per_block: int | Sequence[int], base_channels: int = 16, **kwargs: Any
+    ) -> "ResNetBackbone":
         """The authors' CIFAR network: three blocks of basic units.
 
         Args:
@@ -187,7 +192,13 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         }
         return cls(units=units_per_block, base_channels=base_channels, **{**options, **kwargs})
 
-    def forward(self, images, valid=None, training=None, last_block=None):
+    def forward(
+        self,
+        images: tf.Tensor,
+        valid: tf.Tensor | None = None,
+        training: bool | None = None,
+        last_block: str | None = None,
+    ) -> dict[str, Any]:
         """Features and what the halting decided, in one pass.
 
         Args:
@@ -201,7 +212,7 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
             block's cost times its ponder weight (eq. 13).
         """
         images = tf.cast(tf.convert_to_tensor(images), self.compute_dtype)
-        outputs = {"features": {}, "halting": {}, "valid": {}}
+        outputs: dict[str, Any] = {"features": {}, "halting": {}, "valid": {}}
         state = self.stem(images, valid=valid)
         flops = self.stem.flops(tf.shape(images), valid)
         valid = subsample(valid, self.stem.stride)
@@ -219,23 +230,35 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         outputs["ponder_cost"], outputs["ponder_loss"] = tf.add_n(costs), tf.add_n(losses)
         return {**outputs, "flops": flops}
 
-    def call(self, inputs, training=None, mask=None, valid=None):
+    def call(
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: None = None,
+        valid: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
         del mask
         return self.forward(inputs, valid, training)["features"]
 
-    def compute_output_spec(self, inputs, training=None, mask=None, valid=None):
+    def compute_output_spec(
+        self,
+        inputs: keras.KerasTensor,
+        training: bool | None = None,
+        mask: None = None,
+        valid: keras.KerasTensor | None = None,
+    ) -> dict[str, keras.KerasTensor]:
         return keras.Operation.compute_output_spec(self, inputs, training=training, valid=valid)
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int | None, int | None, int]:
         return self._config["image_shape"]
 
     @property
-    def halting_kind(self):
+    def halting_kind(self) -> str | None:
         return self._config["halting"]
 
     @property
-    def strides(self):
+    def strides(self) -> dict[str, int]:
         strides, stride = {}, self.stem.stride
         for block in self.blocks:
             stride *= block.units[0].stride
@@ -243,10 +266,10 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         return strides
 
     @property
-    def block_names(self):
+    def block_names(self) -> list[str]:
         return [block.name for block in self.blocks]
 
-    def blocks_up_to(self, name=None):
+    def blocks_up_to(self, name: str | None = None) -> list[AdaptiveBlock]:
         """The blocks from the first to the one of that name, which is one of them; None: all."""
         if name is None:
             return self.blocks
@@ -255,7 +278,7 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         return self.blocks[: self.block_names.index(name) + 1]
 
     @tf.autograph.experimental.do_not_convert
-    def plain_flops(self, height, width, last_block=None):
+    def plain_flops(self, height: int, width: int, last_block: str | None = None) -> int:
         """See `AdaptiveModel`.
 
         Args:
@@ -302,7 +325,7 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         backbone = source if isinstance(source, ResNetBackbone) else source.backbone
         return warm_start_backbone(self, backbone, halting)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         block = self.blocks[0]
         return {
             **self._config,
@@ -315,7 +338,9 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "ResNetBackbone":
         return cls(**config)
 
 

@@ -48,7 +48,8 @@ def warm_start_backbone(
     Returns:
         As `copy_layers`, in the order of the network.
     """
-    theirs, uncovered = _layers(source), {}
+    uncovered: dict[str, str] = {}
+    theirs = _layers(source)
     halting = halting and target.halting_kind == source.halting_kind
     for place, layer in _layers(target).items():
         if isinstance(layer, HaltingScore):

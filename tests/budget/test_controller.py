@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import sact_tf
 from sact_tf.budget import BudgetController
 from sact_tf.budget.halting_shift import halting_biases
 
@@ -81,7 +80,6 @@ def test_apply_sets_tau_and_moves_every_halting_bias_also_in_a_graph(make_classi
         assert float(block.ponder_weight) == float(action.ponder_weight) != 0.02
     for bias, old in zip(halting_biases(model), before, strict=True):
         np.testing.assert_allclose(bias.numpy(), old + float(action.halting_shift), rtol=1e-6)
-    assert sact_tf.budget.BudgetController is BudgetController
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from sact_tf.layers import BasicUnit, BottleneckUnit
-from sact_tf.models.walk import adaptive_blocks
+from sact_tf.models.settings import adaptive_blocks
 
 # Where a batch normalization directly follows a convolution. The pre-activations follow a sum, and
 # the halting branches fold theirs already.

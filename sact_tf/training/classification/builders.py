@@ -8,11 +8,6 @@ from sact_tf.models import ImageClassifier, ResNetBackbone
 from sact_tf.training.classification.config import ClassificationConfig, DataConfig
 from sact_tf.training.config.sections import ModelConfig
 
-# Of the training, in which a controller's tau answers once.
-_CONTROLLER_HORIZONS = 20
-# Dual ascent multiplies, so tau cannot start at 0.
-_LEAST_TAU = 1e-4
-
 
 def build_data(config: DataConfig):
     """Builds the data set.
@@ -116,6 +111,6 @@ def build_controller(config: ClassificationConfig, model, data) -> BudgetControl
         raise UserError(f"train.flops_budget: {error}") from None
     return BudgetController(
         train.flops_budget,
-        ponder_weight=config.model.ponder_weight or _LEAST_TAU,
-        horizon=max(1.0, train.steps / _CONTROLLER_HORIZONS),
+        ponder_weight=config.model.ponder_weight or BudgetController.LEAST_START,
+        horizon=max(1.0, train.steps / BudgetController.HORIZONS_PER_TRAINING),
     )

@@ -1,16 +1,21 @@
 """Settings of the adaptive blocks inside any model."""
 
+from typing import TypeVar
+
 import keras
+import tensorflow as tf
 
 from sact_tf.layers.adaptive_block import AdaptiveBlock
 
+LayerT = TypeVar("LayerT", bound=keras.layers.Layer)
 
-def adaptive_blocks(model):
+
+def adaptive_blocks(model: keras.layers.Layer) -> list[AdaptiveBlock]:
     """All `AdaptiveBlock` layers inside a layer or model, each once, in the order of creation."""
     return [layer for layer in model._flatten_layers() if isinstance(layer, AdaptiveBlock)]
 
 
-def set_execution(model, execution):
+def set_execution(model: LayerT, execution: str) -> LayerT:
     """Chooses how the adaptive blocks of any model are executed, also one that wraps a backbone.
 
     Functions that the model had compiled are dropped, so that `fit`, `evaluate` and `predict`
@@ -34,7 +39,7 @@ def set_execution(model, execution):
     return model
 
 
-def set_ponder_weight(model, ponder_weight):
+def set_ponder_weight(model: LayerT, ponder_weight: float | tf.Tensor) -> LayerT:
     """Sets tau of all adaptive blocks of any model; compiled functions see it at once.
 
     Args:
@@ -50,19 +55,6 @@ def set_ponder_weight(model, ponder_weight):
     for block in _blocks_of(model):
         block.ponder_weight = ponder_weight
     return model
-
-
-def weight_decay_loss(model):
-    """Sum over all regularized weights of weight_decay * sum(w**2) / 2, a scalar.
-
-    `fit` adds it by itself, through `model.losses`; this is for training loops of one's own.
-    """
-    terms = [
-        variable.regularizer(variable.value)
-        for variable in model.trainable_variables
-        if variable.regularizer is not None
-    ]
-    return keras.ops.sum(keras.ops.stack(terms)) if terms else keras.ops.zeros(())
 
 
 def _blocks_of(model):
