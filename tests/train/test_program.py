@@ -1,5 +1,6 @@
-"""Each case is a real process: exit codes and streams are the subject."""
+"""Exit codes and streams, of real processes; and what all programs have in common."""
 
+import importlib
 import os
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ import sys
 import time
 
 import pytest
+from absl import flags
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -193,3 +195,18 @@ def test_a_real_program_says_nothing_else():
     assert done.returncode == 2
     assert done.stderr.startswith("error: Unknown command line flag 'chekpoint'")
     assert done.stderr.count("\n") == 1
+
+
+_PROGRAMS = [
+    path.stem
+    for path in sorted((_ROOT / "train").glob("*.py"))
+    if 'if __name__ == "__main__":' in path.read_text()
+]
+
+
+@pytest.mark.parametrize("name", _PROGRAMS)
+def test_a_program_is_short_and_defines_no_flag_when_imported(name):
+    module = importlib.import_module(f"train.{name}")
+    assert callable(module.main)
+    assert module.__name__ not in flags.FLAGS.flags_by_module_dict()
+    assert len(pathlib.Path(module.__file__).read_text().splitlines()) <= 100

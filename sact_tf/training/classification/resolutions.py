@@ -54,7 +54,7 @@ def evaluate_resolutions(
         except ValueError as error:
             raise UserError(f"--execution: {error}") from None
     home = _home(model)
-    if config is None and not (home / "config.yaml").exists():
+    if not config and not (home / "config.yaml").exists():
         raise UserError(f"--config is needed to know the data: {home} is no run directory")
     loaded = load_config(ClassificationConfig, config or home / "config.yaml", params_override)
     output = paths.output_directory("output_dir", output_dir or home / "evaluation")
@@ -99,18 +99,15 @@ def held_out_images(config: DataConfig, image_size: int, batch_size: int) -> Hel
     Raises:
         UserError: files are missing or unusable.
     """
-    if config.source == "cluttered_digits":
-        data = builders.build_data(config)
-        dataset = data.evaluation(batch_size)
-        if image_size != config.cluttered_digits.image_size:
-            dataset = dataset.map(
-                lambda batch: _resized(batch, image_size, config.cluttered_digits.image_size)
-            )
-    else:
+    digits = config.cluttered_digits if config.source == "cluttered_digits" else None
+    if digits is None:
         config = unlocked_copy(config)
-        config.preprocessing.image_size = image_size
-        data = builders.build_data(config)
-        dataset = data.evaluation(batch_size)
+        config.override({"preprocessing": {"image_size": image_size}})
+    data = builders.build_data(config)
+    dataset = data.evaluation(batch_size)
+    if digits is not None and image_size != digits.image_size:
+        from_size = digits.image_size
+        dataset = dataset.map(lambda batch: _resized(batch, image_size, from_size))
     return HeldOutImages(dataset, data.num_examples("validation"), data.num_classes)
 
 

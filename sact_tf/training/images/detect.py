@@ -132,19 +132,19 @@ class ImageDetector:
         shown = (scores >= self._min_score) & (outputs["classes"][0].numpy() >= 0)
         height, width = picture.shape[:2]
         boxes = outputs["boxes"][0].numpy()[shown] / np.tile(scale.numpy(), 2)
-        size = tuple(int(side) for side in image.shape[:2])
+        input_size = int(image.shape[0]), int(image.shape[1])
         labels = outputs["classes"][0].numpy()[shown]
         return DetectedImage(
             path=path,
             size=(height, width),
-            input_size=size,
+            input_size=input_size,
             boxes=np.clip(boxes, 0, [height, width, height, width]),
             labels=labels,
             class_names=[self._model.class_name(label) for label in labels],
             scores=scores[shown],
             ponder_map=outputs["ponder_cost_map"][0].numpy().astype(np.float16),
             flops=int(outputs["flops"][0]),
-            plain_flops=self._model.plain_flops(*size),
+            plain_flops=self._model.plain_flops(*input_size),
         )
 
 
@@ -178,7 +178,7 @@ def _draw(
         image=shown,
         boxes=image.boxes * np.tile(np.array(shown.shape[:2]) / image.size, 2),
         captions=image.captions,
-        labels=image.labels,
+        labels=image.labels.tolist(),
         ponder_map=image.ponder_map,
         title=f"ponder cost {image.cost:.2f}",
     )

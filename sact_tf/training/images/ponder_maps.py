@@ -206,6 +206,7 @@ def maps_figure(
     axes = figure.subplots(1, columns)
     extent = (0, width, height, 0)
     overlaid = ponder_maps.overlay(shown, image.total_map, limits["total"])
+    panels: list[tuple[str, np.ndarray, tuple[float, float] | None]]
     panels = [("image", shown, None), ("total over the image", overlaid, None)]
     for name, ponder_map in maps.items():
         colors = ponder_maps.colorize(ponder_map, limits[name])

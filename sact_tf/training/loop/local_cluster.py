@@ -72,8 +72,8 @@ def _start(command: Sequence[str], addresses: Sequence[str], index: int) -> subp
         stderr=subprocess.STDOUT,
     )
 
-    def pass_on():
-        for line in worker.stdout:
+    def pass_on() -> None:
+        for line in worker.stdout or ():
             print(f"[worker {index}] {line}", end="", file=sys.stderr, flush=True)
 
     threading.Thread(target=pass_on, daemon=True).start()
