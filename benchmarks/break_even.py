@@ -25,6 +25,7 @@ from sact_tf.command_line import run
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.layers import AdaptiveBlock, BottleneckUnit
+from sact_tf.ops.positions import strided_size
 
 # Side of a position in pixels, and the width its units work in.
 BLOCKS = {"block1": (4, 64), "block2": (8, 128), "block3": (16, 256), "block4": (32, 512)}
@@ -50,7 +51,7 @@ def main(argv):
     print("block   map       share    rows   dense   (times over those of the plain block)")
     for name in flags.FLAGS.blocks:
         stride, filters = BLOCKS[name]
-        block = TimedBlock(-(-height // stride), -(-width // stride), filters)
+        block = TimedBlock(strided_size(height, stride), strided_size(width, stride), filters)
         for share in map(float, flags.FLAGS.shares):
             row = {"block": name, "map_size": block.size, "share": share, **block.measure(share)}
             rows.append(row)

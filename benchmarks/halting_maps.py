@@ -5,6 +5,8 @@ block's `HaltingScore`: it computes the true score (so that its cost counts) and
 that makes every position halt after a prescribed number of units.
 """
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,6 +14,7 @@ import tensorflow as tf
 from sact_tf.errors import UserError
 from sact_tf.layers import HaltingScore
 from sact_tf.ops.flops import count_positions
+from sact_tf.ops.positions import strided_size
 from sact_tf.ops.tiles import dilate
 
 NUM_BLOBS = 3
@@ -67,7 +70,7 @@ def script_block(block, num_units):
 
 def map_sizes(strides, height, width):
     """(rows, columns) of each block's map."""
-    return [(-(-height // stride), -(-width // stride)) for stride in strides]
+    return [(strided_size(height, stride), strided_size(width, stride)) for stride in strides]
 
 
 def blob_maps(model, height, width, share, tile_sizes, batch, seed=0):
@@ -121,18 +124,17 @@ def flops_ratio(model, height, width, maps):
     """Operations per image under the given maps / those of the same network without halting."""
     batch = len(maps[0])
     flops = model.backbone.stem.flops([batch, height, width, 1]) + model.head.flops()
-    rows, columns = (-(-length // model.backbone.stem.stride) for length in (height, width))
+    sides = [strided_size(length, model.backbone.stem.stride) for length in (height, width)]
     for block, units in zip(model.backbone.blocks, maps, strict=True):
-        first = block.units[0]
-        before = tf.fill([batch], tf.constant(rows * columns, tf.int64))
-        rows, columns = -(-rows // first.stride), -(-columns // first.stride)
-        everywhere = tf.fill([batch], tf.constant(rows * columns, tf.int64))
-        flops += first.flops(before if first.outer_stride == 1 else everywhere, everywhere)
-        flops += block.position_flops(0, everywhere, everywhere)
-        for index in range(1, len(block.units)):
+        policy = block.halting_policy
+        flops += block.units[0].flops_of(*sides)
+        sides = [strided_size(length, block.stride) for length in sides]
+        everywhere = tf.fill([batch], tf.constant(math.prod(sides), tf.int64))
+        flops += policy.flops_at(0, None, everywhere, everywhere)
+        for index, unit in enumerate(block.units[1:], start=1):
             active = tf.constant(units > index)
             counts = [count_positions(positions) for positions in (dilate(active), active)]
-            flops += block.position_flops(index, *counts)
+            flops += policy.flops_at(index, unit, *counts)
     return float(np.mean(flops.numpy())) / model.plain_flops(height, width)
 
 

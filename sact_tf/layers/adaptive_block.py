@@ -1,17 +1,19 @@
 """A block of residual units that decides per image or per position how many of them to run."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-from sact_tf.layers.execution import EXECUTIONS
-from sact_tf.layers.execution.masked import evaluated_maps
+from sact_tf.layers.execution import EXECUTIONS, Entry, execute
+from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.layers.halting_score import KINDS, HaltingScore
 from sact_tf.layers.replica_losses import ReplicaLosses
 from sact_tf.layers.tuning import DENSE_SHARE
-from sact_tf.ops import flops as flops_ops
 from sact_tf.ops import halting as halting_ops
+from sact_tf.ops.flops import map_positions
 from sact_tf.ops.positions import subsample, zero_outside
-from sact_tf.ops.tiles import share_within_tiles
 
 STATISTICS = ("full", "evaluated")
 
@@ -52,27 +54,28 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
 
     Returns:
         `(features, halting)`: [B, h, w, C'] and a dict of `ponder_cost` [B, h, w] (float32),
-        `num_units` [B, h, w] (int32), `halting_distribution` [B, h, w, L] (float32) and `flops`
-        [B] (int64, per image); h = w = 1 where decisions are per image (ACT) or constant (None:
-        L units at ponder cost L + 1, by the same algebra with scores 0).
+        `num_units` [B, h, w] (int32), `halting_distribution` [B, h, w, L] (float32), `flops` [B]
+        (int64, per image) and the scalar `ponder_cost_mean`; h = w = 1 where decisions are per
+        image (ACT) or constant (None: L units at ponder cost L + 1, by the same algebra with
+        scores 0).
     """
 
     def __init__(
         self,
-        units,
-        halting=None,
-        tile_size=1,
-        execution="masked",
-        statistics=None,
-        dense_share=None,
-        ponder_weight=0.0,
-        halting_epsilon=0.01,
-        halting_bias=-3.0,
-        halting_negative_slope=None,
-        weight_decay=0.0,
-        batch_norm=None,
-        **kwargs,
-    ):
+        units: Sequence[keras.layers.Layer],
+        halting: str | None = None,
+        tile_size: int = 1,
+        execution: str = "masked",
+        statistics: str | None = None,
+        dense_share: float | None = None,
+        ponder_weight: float = 0.0,
+        halting_epsilon: float = 0.01,
+        halting_bias: float = -3.0,
+        halting_negative_slope: float | None = None,
+        weight_decay: float = 0.0,
+        batch_norm: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         _check(units, halting, tile_size, statistics, dense_share, halting_epsilon)
         self.units = list(units)
@@ -113,56 +116,72 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             setattr(self, f"_layer_{number}", layer)
 
     @property
-    def execution(self):
+    def stride(self) -> int:
+        """Positions of the input along a side for each of the output."""
+        return self.units[0].stride
+
+    @property
+    def halting_policy(self) -> HaltingPolicy:
+        """The rule by which positions or images halt, as an execution asks for it."""
+        return HaltingPolicy(
+            self.halting,
+            len(self.units),
+            self.halting_scores,
+            epsilon=self.halting_epsilon,
+            tile_size=self.tile_size,
+        )
+
+    @property
+    def execution(self) -> str:
+        """ "masked", "tiled" or "auto"."""
         return self._execution
 
     @execution.setter
-    def execution(self, execution):
+    def execution(self, execution: str) -> None:
         if execution not in EXECUTIONS:
             raise ValueError(
-                f"Expected execution to be one of {tuple(EXECUTIONS)}, "
-                f"received execution={execution!r}"
+                f"Expected execution to be one of {EXECUTIONS}, received execution={execution!r}"
             )
         self._execution = execution
 
     @property
-    def statistics(self):
+    def statistics(self) -> str:
         """ "full" or "evaluated": where training takes its batch statistics."""
         if self._statistics is None:
             return "full" if self.execution == "masked" else "evaluated"
         return self._statistics
 
     @property
-    def dense_share(self):
+    def dense_share(self) -> float:
         """Share of active positions above which "auto" runs a unit densely."""
         return DENSE_SHARE if self._dense_share is None else self._dense_share
 
     @property
-    def supports_jit(self):
+    def supports_jit(self) -> bool:
         """Whether XLA can compile the layer: only masked execution has static shapes."""
         return self.halting is None or self.execution == "masked"
 
     @supports_jit.setter
-    def supports_jit(self, value):
+    def supports_jit(self, value: bool) -> None:
         del value  # Keras' constructor sets it
 
     @property
-    def ponder_weight(self):
+    def ponder_weight(self) -> tf.Tensor:
         """tau, the float32 variable's tensor."""
         return tf.convert_to_tensor(self._ponder_weight)
 
     @ponder_weight.setter
-    def ponder_weight(self, value):
+    def ponder_weight(self, value: float | tf.Tensor) -> None:
         if not tf.is_tensor(value):
             value = _checked_ponder_weight(value)
         self._ponder_weight.assign(value)
 
-    def get_ponder_weight(self):
+    def get_ponder_weight(self) -> float:
         """tau as a Python float, also while a graph is being traced."""
         with tf.init_scope():
             return float(self._ponder_weight.numpy())
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         shape = tuple(input_shape)
         for number, unit in enumerate(self.units):
             _build_once(unit, shape)
@@ -176,121 +195,53 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             if number < len(self.halting_scores):
                 _build_once(self.halting_scores[number], shape)
 
-    def call(self, inputs, training=None, valid=None):
-        first = self.units[0]
-        inputs = zero_outside(inputs, valid)  # what is not finite there would reach the gradients
-        state, mean = self._run_first(inputs, training, valid)
-        flops = first.flops(
-            flops_ops.map_positions(tf.shape(inputs), valid)
-            if first.outer_stride == 1
-            else flops_ops.map_positions(tf.shape(state), subsample(valid, first.stride)),
-            flops_ops.map_positions(tf.shape(state), subsample(valid, first.stride)),
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, valid: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        entry, flops = self._enter(inputs, training, valid)
+        output, halting, weights, later_flops = execute(
+            self.units,
+            self.halting_policy,
+            entry,
+            execution=self.execution,
+            statistics=self.statistics,
+            dense_share=self.dense_share,
         )
-        valid = subsample(valid, first.stride)
-        output, halting, weights, later_flops = EXECUTIONS[self.execution](
-            self, state, mean, valid, training
-        )
-        outputs = {
+        mean = halting_ops.mean_ponder_cost(halting.ponder_cost, entry.valid)
+        if self.halting is not None:
+            self.add_loss(self.ponder_loss(mean))
+        return output, {
             "ponder_cost": halting.ponder_cost,
             "num_units": halting.num_units,
             "halting_distribution": tf.stack(weights, axis=-1),
             "flops": flops + later_flops,
+            "ponder_cost_mean": mean,
         }
-        if self.halting is not None:
-            self.add_loss(self.ponder_loss(outputs, valid))
-        return output, outputs
 
-    def _run_first(self, inputs, training, valid):
-        """Output of the first unit, and its mean where that is known without reading it again."""
+    def ponder_loss(self, mean_ponder_cost: tf.Tensor) -> tf.Tensor:
+        """tau * mean ponder cost (eq. 13), a scalar; 0 without halting."""
+        if self.halting is None:
+            return tf.zeros([])
+        return tf.cast(self.ponder_weight, mean_ponder_cost.dtype) * mean_ponder_cost
+
+    def _enter(self, inputs, training, valid):
+        """Runs the first unit: `(entry, flops)`, its `Entry` and its operations, int64 [B]."""
         first = self.units[0]
+        inputs = zero_outside(inputs, valid)  # what is not finite there would reach the gradients
         as_the_authors = self.halting is None or self.execution == "masked"
         # ACT runs units of other classes than `ResidualUnit` tiled, too.
         if training or as_the_authors or not hasattr(first, "output_and_mean"):
-            return first(inputs, training=training, valid=valid), None
-        return first.output_and_mean(inputs, valid=valid)
-
-    def ponder_loss(self, outputs, valid=None):
-        """tau * mean ponder cost (eq. 13), a scalar; 0 without halting.
-
-        Args:
-            outputs: the halting dict that the call returned.
-            valid: optional bool [B, h, w] at the resolution of the block's output.
-        """
-        if self.halting is None:
-            return tf.zeros([])
-        cost = halting_ops.mean_ponder_cost(outputs["ponder_cost"], valid)
-        return tf.cast(self.ponder_weight, cost.dtype) * cost
-
-    @property
-    def freezes(self):
-        """Whether a position that halted keeps its state; the authors' ACT computes on."""
-        return self.halting == "sact"
-
-    def initial_halting(self, state, valid):
-        """The `HaltingState` before the first unit, for a state [B, H, W, C]."""
-        shape = tf.shape(state)[:3]
-        if self.halting != "sact":
-            shape, valid = tf.stack([shape[0], 1, 1]), None
-        halting = halting_ops.initial_state(shape, state.dtype, valid)
-        static = state.shape[:3] if self.halting == "sact" else (state.shape[0], 1, 1)
-        return type(halting)(*(tf.ensure_shape(tensor, static) for tensor in halting))
-
-    def halting_score(self, index, state, training, valid, evaluated=None, mean=None):
-        """Scores after unit `index`, shared within tiles; None after the last and without halting.
-
-        Args:
-            evaluated: optional bool [B, H, W]; where the batch statistics are taken.
-            mean: optional [B, C], each image's mean state, where it is known already.
-        """
-        if index >= len(self.halting_scores):
-            return None
-        score = self.halting_scores[index](
-            state, training=training, valid=valid, positions=evaluated, mean=mean
-        )
-        return share_within_tiles(score, self.tile_size, valid)
-
-    def halting_step(self, index, halting, score):
-        """`sact_tf.ops.halting.halting_step` for unit `index`; no score counts as 0."""
-        if score is None:
-            score = tf.zeros_like(halting.remainder)
-        is_last = index == len(self.units) - 1
-        return halting_ops.halting_step(halting, score, self.halting_epsilon, is_last)
-
-    def evaluated_positions(self, active, state, valid):
-        """`(outer, inner)`, bool [B, H, W]: where a unit after the first is evaluated."""
-        if self.halting == "sact":
-            return evaluated_maps(active, valid)
-        everywhere = tf.ones(tf.shape(state)[:3], tf.bool) if valid is None else valid
-        return everywhere & active, everywhere & active
-
-    def unit_flops(self, index, active, state, valid):
-        """Operations of unit `index` (of the first: its halting score alone) and its score.
-
-        Args:
-            active: bool [B, H, W] or [B, 1, 1]; what enters the unit.
-
-        Returns:
-            int64 [B].
-        """
-        if self.halting == "sact":
-            outer, inner = map(flops_ops.count_positions, evaluated_maps(active, valid))
+            state, mean = first(inputs, training=training, valid=valid), None
         else:
-            outer = inner = flops_ops.map_positions(tf.shape(state), valid)
-        flops = self.position_flops(index, outer, inner)
-        if self.halting == "act":
-            flops *= tf.cast(active[:, 0, 0], tf.int64)
-        return flops
+            state, mean = first.output_and_mean(inputs, valid=valid)
+        strided = subsample(valid, first.stride)
+        inner = map_positions(tf.shape(state), strided)
+        outer = (
+            map_positions(tf.shape(inputs), valid) if first.outer_stride < first.stride else inner
+        )
+        return Entry(state, mean, strided, training), first.flops(outer, inner)
 
-    def position_flops(self, index, outer, inner):
-        """`unit_flops` by numbers of positions, int64 [B], as `ResidualUnit.flops` takes them."""
-        flops = tf.zeros_like(inner)
-        if index > 0:
-            flops += self.units[index].flops(outer, inner)
-        if index < len(self.halting_scores):
-            flops += self.halting_scores[index].flops(inner)
-        return flops
-
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": [keras.saving.serialize_keras_object(unit) for unit in self.units],
@@ -308,7 +259,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "AdaptiveBlock":
         units = [keras.saving.deserialize_keras_object(unit) for unit in config["units"]]
         return cls(**{**config, "units": units})
 

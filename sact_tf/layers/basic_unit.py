@@ -31,7 +31,7 @@ class BasicUnit(ResidualUnit):
 
     reach = 2
 
-    def __init__(self, filters: int, preactivated_shortcut: bool = False, **kwargs) -> None:
+    def __init__(self, filters: int, preactivated_shortcut: bool = False, **kwargs: Any) -> None:
         super().__init__(filters, **kwargs)
         self.preactivated_shortcut = preactivated_shortcut
         self.preact = self._normalization("preact")
@@ -45,11 +45,7 @@ class BasicUnit(ResidualUnit):
     def out_channels(self) -> int:
         return self.filters
 
-    @property
-    def outer_stride(self) -> int:
-        return self.stride
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple) -> None:
         if input_shape[-1] > self.filters or (self.filters - input_shape[-1]) % 2:
             raise ValueError(
                 "A basic unit keeps its channels or adds an even number of them, received "
@@ -114,8 +110,9 @@ class BasicUnit(ResidualUnit):
         return {**super().get_config(), "preactivated_shortcut": self.preactivated_shortcut}
 
     def activate_twice(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The activation applied twice."""
-        return leaky_relu(inputs, self.negative_slope**2)
+        """The activation applied twice, in one."""
+        slope = self.negative_slope
+        return leaky_relu(inputs, None if slope is None else slope**2)
 
     def _branch(self, preact, training, valid, outer):
         first = self.conv1(zero_outside(preact, valid), valid=valid)

@@ -1,6 +1,7 @@
 """Batch normalization whose statistics can be taken over a part of the positions."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -33,7 +34,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         synchronized: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
         if self.axis != -1 or self.renorm:

@@ -1,5 +1,7 @@
 """Bottleneck residual unit of the ImageNet networks."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -42,10 +44,10 @@ class BottleneckUnit(ResidualUnit):
     outer_stride = 1
     reach = 1
 
-    def __init__(self, filters: int, **kwargs) -> None:
+    def __init__(self, filters: int, **kwargs: Any) -> None:
         super().__init__(filters, **kwargs)
         self.preact = self._normalization("preact")
-        self.shortcut = None
+        self.shortcut: Any = None
         self.conv1 = self._convolution(filters, 1, "conv1")
         self.bn1 = self._normalization("bn1")
         self.conv2 = self._convolution(filters, 3, "conv2", stride=self.stride)
@@ -56,7 +58,7 @@ class BottleneckUnit(ResidualUnit):
     def out_channels(self) -> int:
         return 4 * self.filters
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple) -> None:
         self.preact.build(input_shape)
         if input_shape[-1] != self.out_channels:
             self.shortcut = self._convolution(

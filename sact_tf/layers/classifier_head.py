@@ -26,14 +26,14 @@ class ClassifierHead(PoolingHead):
         Logits [B, num_classes], float32 (float64 if the layer is).
     """
 
-    def __init__(self, num_classes: int, **kwargs) -> None:
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_classes = num_classes
         self.logits = self._convolution(
             num_classes, 1, "logits", use_bias=True, dtype=self.postnorm.dtype_policy
         )
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
         self.logits.build((None, 1, 1, input_shape[-1]))
 

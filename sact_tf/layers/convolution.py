@@ -40,7 +40,7 @@ class Convolution(keras.layers.Conv2D):
         use_bias: bool = False,
         weight_decay: float = 0.0,
         bias_initializer: str | keras.initializers.Initializer = "zeros",
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             filters,
@@ -70,7 +70,7 @@ class Convolution(keras.layers.Conv2D):
         """The bias [filters], likewise."""
         return tf.convert_to_tensor(self.bias)
 
-    def add_weight(self, **kwargs) -> keras.Variable:
+    def add_weight(self, **kwargs: Any) -> keras.Variable:
         # Rows are convolved inside another layer's call, whose dtype a variable would follow.
         return super().add_weight(autocast=self.compute_dtype != self.variable_dtype, **kwargs)
 
@@ -97,7 +97,7 @@ class Convolution(keras.layers.Conv2D):
             outputs = tf.nn.bias_add(outputs, self.bias_tensor)
         return outputs
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, height, width, _ = input_shape
         strided = [positions.strided_size(size, self.stride) for size in (height, width)]
         return (batch, *strided, self.filters)

@@ -50,7 +50,7 @@ class HaltingScore(NetworkLayer):
         kind: str,
         bias: float = -3.0,
         negative_slope: float | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         policy = keras.dtype_policies.get(kwargs.pop("dtype", None) or "float32")
         dtype = sum_dtype(policy.compute_dtype).name
@@ -60,7 +60,8 @@ class HaltingScore(NetworkLayer):
         self.kind = kind
         self.bias = bias
         constant = keras.initializers.Constant(bias)
-        self.local_bn = self.local_conv = None
+        self.local_bn: Any = None
+        self.local_conv: Any = None
         if kind == "sact":
             self.local_bn = self._normalization("local_bn")
             self.local_conv = self._convolution(
@@ -71,7 +72,7 @@ class HaltingScore(NetworkLayer):
             1, 1, "global_conv", use_bias=kind == "act", bias_initializer=constant
         )
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple) -> None:
         pooled = (input_shape[0], input_shape[-1])
         if self.kind == "sact":
             self.local_bn.build(input_shape)

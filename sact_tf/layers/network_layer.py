@@ -26,7 +26,7 @@ class NetworkLayer(keras.layers.Layer):
         negative_slope: float | None = 0.0,
         weight_decay: float = 0.0,
         batch_norm: Mapping[str, Any] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.negative_slope = negative_slope
@@ -45,12 +45,12 @@ class NetworkLayer(keras.layers.Layer):
             "batch_norm": self.batch_norm,
         }
 
-    def _normalization(self, name: str, **kwargs) -> BatchNormalization:
+    def _normalization(self, name: str, **kwargs: Any) -> BatchNormalization:
         return BatchNormalization(
             name=name, **{"dtype": self.dtype_policy, **self.batch_norm, **kwargs}
         )
 
-    def _convolution(self, filters: int, size: int, name: str, **kwargs) -> Convolution:
+    def _convolution(self, filters: int, size: int, name: str, **kwargs: Any) -> Convolution:
         return Convolution(
             filters,
             size,

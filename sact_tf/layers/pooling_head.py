@@ -18,12 +18,12 @@ class PoolingHead(NetworkLayer):
         **kwargs: see `NetworkLayer`.
     """
 
-    def __init__(self, pools_first: bool = False, **kwargs) -> None:
+    def __init__(self, pools_first: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pools_first = pools_first
         self.postnorm = self._normalization("postnorm", dtype=sum_dtype(self.compute_dtype).name)
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple) -> None:
         channels = input_shape[-1]
         self.postnorm.build((None, channels) if self.pools_first else (None, None, None, channels))
 

@@ -42,16 +42,11 @@ class ResidualUnit(NetworkLayer):
         filters: channels inside the unit.
         stride: 1 or 2.
         **kwargs: see `NetworkLayer`.
-
-    Attributes:
-        reach: see above.
-        outer_stride: see above.
     """
 
     reach: int
-    outer_stride: int
 
-    def __init__(self, filters: int, stride: int = 1, **kwargs) -> None:
+    def __init__(self, filters: int, stride: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if filters < 1 or stride not in (1, 2):
             raise ValueError(
@@ -65,6 +60,11 @@ class ResidualUnit(NetworkLayer):
     def out_channels(self) -> int:
         """Channels of the unit's output."""
         raise NotImplementedError
+
+    @property
+    def outer_stride(self) -> int:
+        """Stride at which the first convolution's positions lie."""
+        return self.stride
 
     def flops(self, outer: tf.Tensor | int, inner: tf.Tensor | int) -> tf.Tensor:
         """Operations at numbers of positions, see above; int64, of the shape of the numbers."""
@@ -89,7 +89,7 @@ class ResidualUnit(NetworkLayer):
         residual = self.residual(inputs, training=False, valid=valid)
         return residual, sum_at(at_least_float32(residual), counted)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, height, width, _ = input_shape
         strided = [strided_size(size, self.stride) for size in (height, width)]
         return (batch, *strided, self.out_channels)

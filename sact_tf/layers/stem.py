@@ -57,7 +57,7 @@ class Stem(keras.layers.Layer):
         """Positions of the image along a side for each of the output."""
         return 4 if self.kind == "imagenet" else 1
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple) -> None:
         self.conv.build(input_shape)
 
     def call(self, inputs: tf.Tensor, valid: tf.Tensor | None = None) -> tf.Tensor:
@@ -84,7 +84,7 @@ class Stem(keras.layers.Layer):
         in_channels = self.conv.kernel.shape[2]
         return conv2d_flops(count, self.conv.kernel_size[0], in_channels, self.channels)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, height, width, _ = input_shape
         strided = [positions.strided_size(size, self.stride) for size in (height, width)]
         return (batch, *strided, self.channels)

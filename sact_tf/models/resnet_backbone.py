@@ -11,8 +11,7 @@ from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.depths import units_of_depth
 from sact_tf.models.frozen import freeze, frozen_paths
 from sact_tf.models.warm_start import warm_start_backbone
-from sact_tf.ops.halting import mean_ponder_cost
-from sact_tf.ops.positions import subsample, zero_outside
+from sact_tf.ops.positions import strided_size, subsample, zero_outside
 
 UNITS = {"bottleneck": BottleneckUnit, "basic": BasicUnit}
 CIFAR_SLOPE = 0.1
@@ -153,8 +152,9 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         features, halting_outputs = {}, {}
         state = self.stem(image)
         for block in self.blocks:
-            state, halting_outputs[block.name] = block(state)
-            features[block.name] = state
+            state, halting = block(state)
+            del halting["ponder_cost_mean"]  # a scalar, which `predict` could not put together
+            features[block.name], halting_outputs[block.name] = state, halting
         super().__init__(inputs=image, outputs=dict(features), name=name, trainable=trainable)
         self.dtype_policy = policy
         self.batch_norm = batch_norm
@@ -219,12 +219,12 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         costs, losses = [], []
         for block in self.blocks_up_to(last_block):
             state, halting = block(state, training=training, valid=valid)
-            valid = subsample(valid, block.units[0].stride)
-            state = zero_outside(state, valid)
+            valid = subsample(valid, block.stride)
             flops += halting["flops"]
-            costs.append(mean_ponder_cost(halting["ponder_cost"], valid))
-            losses.append(block.ponder_loss(halting, valid))
-            outputs["features"][block.name] = state
+            costs.append(halting.pop("ponder_cost_mean"))
+            losses.append(block.ponder_loss(costs[-1]))
+            # The next block clears its own input.
+            outputs["features"][block.name] = zero_outside(state, valid)
             outputs["halting"][block.name] = halting
             outputs["valid"][block.name] = valid
         outputs["ponder_cost"], outputs["ponder_loss"] = tf.add_n(costs), tf.add_n(losses)
@@ -261,7 +261,7 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
     def strides(self) -> dict[str, int]:
         strides, stride = {}, self.stem.stride
         for block in self.blocks:
-            stride *= block.units[0].stride
+            stride *= block.stride
             strides[block.name] = stride
         return strides
 
@@ -291,13 +291,11 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
                 return int(self.plain_flops(*sides, last_block))
         height, width = tf.unstack(tf.cast([height, width], tf.int64))
         total = self.stem.flops([1, height, width, 1])[0]
-        height, width = (-(-size // self.stem.stride) for size in (height, width))
+        height, width = (strided_size(size, self.stem.stride) for size in (height, width))
         for block in self.blocks_up_to(last_block):
             for unit in block.units:
-                outer = height * width
-                height, width = (-(-size // unit.stride) for size in (height, width))
-                inner = height * width
-                total += unit.flops(outer if unit.outer_stride == 1 else inner, inner)
+                total += unit.flops_of(height, width)
+                height, width = (strided_size(size, unit.stride) for size in (height, width))
         return total
 
     def warm_start(self, source: AdaptiveModel, halting: bool = False) -> dict[str, str]:

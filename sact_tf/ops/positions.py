@@ -4,7 +4,11 @@
 of images of different sizes, padded at the bottom and right. `None` means that all is valid.
 """
 
+from typing import Any, TypeVar
+
 import tensorflow as tf
+
+Positions = TypeVar("Positions", tf.Tensor, None)
 
 
 def zero_outside(maps: tf.Tensor, positions: tf.Tensor | None) -> tf.Tensor:
@@ -50,7 +54,7 @@ def mean_over(maps: tf.Tensor, positions: tf.Tensor | None = None) -> tf.Tensor:
     return tf.math.divide_no_nan(total, count[:, tf.newaxis])
 
 
-def strided_size(size, stride: int):
+def strided_size(size: Any, stride: int) -> Any:
     """Positions of a side after a layer of the given stride, ceil(size / stride).
 
     Args:
@@ -60,7 +64,7 @@ def strided_size(size, stride: int):
     return None if size is None else -(-size // stride)
 
 
-def subsample(positions: tf.Tensor | None, stride: int) -> tf.Tensor | None:
+def subsample(positions: Positions, stride: int) -> Positions:
     """The map of positions after a layer of the given stride (ceil(H / stride) rows)."""
     if positions is None or stride == 1:
         return positions

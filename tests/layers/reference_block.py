@@ -63,6 +63,7 @@ def run_reference(block, inputs, training=False):
         "num_units": num_units,
         "halting_distribution": tf.stack(distribution, axis=-1),
         "flops": flops,
+        "ponder_cost_mean": tf.reduce_mean(ponder_cost),
     }
     return output, halting
 

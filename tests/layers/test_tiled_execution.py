@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sact_tf.ops.positions import strided_size
 from sact_tf.ops.tiles import spread_tiles
 from tests.layers.scripted_score import assert_same_run, make_block, run_block
 
 SHAPE = (3, 5, 7)
 LENGTH = 4
+SCRIPTS = ("nothing", "everything", "corner", "unequal images", "random", "two units")
 
 
 def scripts(tile_size):
     """Units per position, [B, H, W], shared within tiles; partial tiles at 5 rows, 7 columns."""
-    tiles = (SHAPE[0], -(-SHAPE[1] // tile_size), -(-SHAPE[2] // tile_size))
+    tiles = (SHAPE[0], *(strided_size(side, tile_size) for side in SHAPE[1:]))
     rng = np.random.default_rng(tile_size)
     corner = np.ones(tiles, int)
     corner[1, -1, -1] = LENGTH
@@ -45,7 +47,7 @@ def both(block, execution, *args, **kwargs):
     return received, run_block(block, *args, **kwargs)
 
 
-@pytest.mark.parametrize("script", scripts(1))
+@pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("tile_size", [1, 2])
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
 def test_outputs_and_gradients(unit, tile_size, script):

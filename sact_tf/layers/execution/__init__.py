@@ -1,8 +1,10 @@
-"""How a block runs its units under a halting policy; one module per execution."""
+"""How the units of a block run under a halting policy.
 
-from sact_tf.layers.execution.masked import run_masked
-from sact_tf.layers.execution.tiled import run_auto, run_tiled
+`execute` chooses: `masked` computes everything and masks, `tiled_positions` (SACT) and
+`tiled_images` (ACT) compute what is active, `auto` changes over from dense units to rows.
+"""
 
-EXECUTIONS = {"masked": run_masked, "tiled": run_tiled, "auto": run_auto}
+from sact_tf.layers.execution.execute import EXECUTIONS, execute
+from sact_tf.layers.execution.interface import BlockResult, Entry
 
-__all__ = ["EXECUTIONS", "run_auto", "run_masked", "run_tiled"]
+__all__ = ["EXECUTIONS", "BlockResult", "Entry", "execute"]

@@ -4,17 +4,21 @@ The active set only shrinks within a block, so a block starts with dense units a
 rows once, before the first unit at which few enough positions are active.
 """
 
-from typing import NamedTuple
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from sact_tf.layers.execution.finished import Finished, put_into
+from sact_tf.layers.execution.interface import BlockResult, Entry
 from sact_tf.layers.execution.tiled_positions import (
     Work,
     gather_active,
     run_first_score,
     run_unit,
 )
+from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.ops import flops as flops_ops
 from sact_tf.ops.active_rows import find_active_rows
 
@@ -25,8 +29,8 @@ class MixedWork(NamedTuple):
     Attributes:
         dense: bool scalar. Whether the block still runs densely.
         state: [B, H, W, C]. States, up to the change to rows.
-        output: [B, H, W, C]. States so far weighted by the halting distribution (eq. 10); not yet
-            the output of what was still active at the change to rows.
+        output: [B, H, W, C]. States so far weighted by the halting distribution (eq. 10); from the
+            change to rows on, the outputs of what had halted before.
         work: `Work`; its halting state and mean are those of either phase, its rows are empty
             before the change.
     """
@@ -37,71 +41,84 @@ class MixedWork(NamedTuple):
     work: Work
 
 
-def run_auto_positions(block, state, mean, valid, training):
-    """`run_auto` for `halting="sact"`; inference only."""
-    if training:
+def run_auto_positions(
+    units: Sequence[Any], policy: HaltingPolicy, entry: Entry, dense_share: float
+) -> BlockResult:
+    """Auto execution for `halting="sact"`, in inference only; see `execute`."""
+    if entry.training:
         raise ValueError("Units cannot change over to rows in training, received training=True")
-    first = run_first_score(block, state, mean, valid, training)
-    if len(block.units) == 1:
-        return state, first.halting, [first.weight], first.flops
-    work = _empty_work(block, state, first, valid)
-    mixed = MixedWork(tf.constant(True), state, None, work)
-    present = flops_ops.map_positions(tf.shape(state), valid)
-    limit = block.dense_share * tf.cast(tf.reduce_sum(present), tf.float32)
+    state, valid = entry.state, entry.valid
+    first = run_first_score(policy, entry)
     weights, chunks, flops = [first.weight], [], first.flops
-    for index in range(1, len(block.units)):
-        active = mixed.work.halting.active
-        count = tf.reduce_sum(tf.cast(active, tf.float32))
-        mixed = _change_over(block, mixed, count > limit, valid)
+    if len(units) == 1:
+        return BlockResult(state, first.halting, weights, flops)
+    reach = units[-1].reach
+    present = flops_ops.map_positions(tf.shape(state), valid)
+    limit = dense_share * tf.cast(tf.reduce_sum(present), tf.float32)
+    mixed = _start(state, first, _many_active(first.halting, limit), valid, reach)
+    for index, unit in enumerate(units[1:], start=1):
+        if index > 1:
+            mixed = _change_over(mixed, _many_active(mixed.work.halting, limit), valid, reach)
         mixed, weight, finished, unit_flops = tf.cond(
             mixed.dense,
-            lambda index=index, mixed=mixed: _run_dense(
-                block, index, mixed, weights, present, valid
-            ),
-            lambda index=index, mixed=mixed: _run_rows(block, index, mixed, valid),
+            functools.partial(_run_dense, unit, policy, index, mixed, present, valid),
+            functools.partial(_run_rows, unit, policy, index, mixed, entry),
         )
         flops += unit_flops
         weights.append(weight)
         chunks.append(finished)
     output = tf.cond(mixed.dense, lambda: mixed.output, lambda: put_into(mixed.output, chunks))
-    return tf.ensure_shape(output, state.shape), mixed.work.halting, weights, flops
+    output = tf.ensure_shape(output, state.shape)
+    return BlockResult(output, mixed.work.halting, weights, flops)
 
 
-def _empty_work(block, state, first, valid):
-    nothing = tf.zeros_like(first.halting.active)
-    rows = find_active_rows(nothing, valid, block.units[-1].reach)
+def _many_active(halting, limit):
+    return tf.reduce_sum(tf.cast(halting.active, tf.float32)) > limit
+
+
+def _start(state, first, dense, valid, reach):
+    """`MixedWork` before the second unit, dense or on rows."""
+    rows = find_active_rows(tf.zeros_like(first.halting.active), valid, reach)
     empty = tf.gather(tf.reshape(state, [-1, state.shape[-1]]), rows.active_positions)
-    return Work(first.halting, rows, active=empty, ring=empty, output=empty, mean=first.mean)
+
+    def stay():
+        work = Work(first.halting, rows, active=empty, ring=empty, output=empty, mean=first.mean)
+        return MixedWork(tf.constant(True), state, _weighted(state, first.weight), work)
+
+    def gather():
+        work = gather_active(state, None, first.halting, first.mean, valid, reach)
+        return MixedWork(tf.constant(False), state, state, work)
+
+    return tf.cond(dense, stay, gather)
 
 
-def _change_over(block, mixed, stays_dense, valid):
+def _change_over(mixed, stays_dense, valid, reach):
     """Gathers the rows where the dense phase ends; returns `MixedWork`."""
 
     def gather():
         work = mixed.work
-        work = gather_active(block, mixed.state, mixed.output, work.halting, work.mean, valid)
+        work = gather_active(mixed.state, mixed.output, work.halting, work.mean, valid, reach)
         return mixed._replace(dense=tf.constant(False), work=work)
 
     return tf.cond(mixed.dense & ~stays_dense, gather, lambda: mixed)
 
 
-def _run_rows(block, index, mixed, valid):
-    work, *others = run_unit(block, index, mixed.work, valid, training=False)
-    output = mixed.state if mixed.output is None else mixed.output
-    return mixed._replace(output=output, work=work), *others
+def _run_rows(unit, policy, index, mixed, entry):
+    work, *others = run_unit(unit, policy, index, mixed.work, entry)
+    return mixed._replace(work=work), *others
 
 
-def _run_dense(block, index, mixed, weights, present, valid):
+def _run_dense(unit, policy, index, mixed, present, valid):
     """A unit as masked execution runs it, but added to the state inside its last convolution."""
     work = mixed.work
     active = work.halting.active
     everywhere = tf.reduce_all(active)
     flops = tf.cond(
         everywhere,
-        lambda: block.position_flops(index, present, present),
-        lambda: block.unit_flops(index, active, mixed.state, valid),
+        lambda: policy.flops_at(index, unit, present, present),
+        lambda: policy.flops(index, unit, active, mixed.state, valid),
     )
-    residual, total = block.units[index].residual_and_sum(mixed.state, active, valid)
+    residual, total = unit.residual_and_sum(mixed.state, active, valid)
     state = mixed.state + residual
     state = tf.cond(
         everywhere,
@@ -109,17 +126,15 @@ def _run_dense(block, index, mixed, weights, present, valid):
         lambda: tf.where(active[..., tf.newaxis], state, mixed.state),
     )
     mean, score = work.mean, None
-    if index < len(block.halting_scores):
+    if policy.has_score(index):
         count = tf.cast(present, mean.dtype)
         mean += tf.math.divide_no_nan(total, count[:, tf.newaxis])
-        score = block.halting_score(index, state, False, valid, mean=mean)
-    halting, weight = block.halting_step(index, work.halting, score)
-    output = _weighted(mixed.state, weights[0]) if mixed.output is None else mixed.output
-    output += _weighted(state, weight)
-    mixed = mixed._replace(
-        state=state, output=output, work=work._replace(halting=halting, mean=mean)
-    )
-    return mixed, weight, Finished(work.rows.active_positions, work.output), flops
+        score = policy.score(index, state, False, valid, mean=mean)
+    halting, weight = policy.step(index, work.halting, score)
+    output = mixed.output + _weighted(state, weight)
+    work = work._replace(halting=halting, mean=mean)
+    finished = Finished(work.rows.active_positions, work.output)
+    return mixed._replace(state=state, output=output, work=work), weight, finished, flops
 
 
 def _weighted(state, weight):

@@ -1,5 +1,6 @@
 """What halted leaves the computation, and comes back in the block's output."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -14,7 +15,7 @@ class Finished(NamedTuple):
     output: tf.Tensor
 
 
-def put_into(maps, chunks):
+def put_into(maps: tf.Tensor, chunks: Sequence[Finished]) -> tf.Tensor:
     """Puts what has halted into maps.
 
     Args:

@@ -1,10 +1,13 @@
 """Tiled execution of ACT: the images that have halted leave the batch."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from sact_tf.layers.execution.finished import Finished
+from sact_tf.layers.execution.interface import BlockResult, Entry
+from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.row_convolution import take_rows
 
@@ -25,68 +28,74 @@ class ImageWork(NamedTuple):
     output: tf.Tensor
 
 
-def run_tiled_images(block, state, mean, valid, training):
-    """`run_tiled` for `halting="act"`."""
-    halting = block.initial_halting(state, valid)
+def run_tiled_images(units: Sequence[Any], policy: HaltingPolicy, entry: Entry) -> BlockResult:
+    """Tiled execution for `halting="act"`; see `execute`."""
+    state, mean, valid, training = entry
+    halting = policy.start(state, valid)
+    flops = policy.flops(0, None, halting.active, state, valid)
     work = ImageWork(halting, tf.range(tf.shape(state)[0]), state, state)
-    flops, weights, chunks = 0, [], []
-    for index in range(len(block.units)):
-        flops += block.unit_flops(index, work.halting.active, state, valid)
-
-        def run(index=index, work=work):
-            active, output = work.active, work.output
-            present = None if valid is None else tf.gather(valid, work.images)
-            if index > 0:
-                # As maps of positions, so that an empty batch has statistics of nothing, not NaN.
-                everywhere = tf.ones(tf.shape(active)[:3], tf.bool) if present is None else present
-                residual = block.units[index].residual(
-                    active, training=training, valid=present, outer=everywhere, inner=everywhere
-                )
-                remainder = tf.gather(work.halting.remainder, work.images)[..., tf.newaxis]
-                active += residual
-                output += residual * tf.cast(remainder, residual.dtype)
-            score = block.halting_score(
-                index, active, training, present, mean=mean if index == 0 else None
-            )
-            if score is not None:
-                shape = tf.shape(work.halting.remainder)
-                score = tf.scatter_nd(work.images[:, tf.newaxis], score, shape)
-            halting, weight = block.halting_step(index, work.halting, score)
-            still = tf.gather(halting.active[:, 0, 0], work.images)
-            kept, gone = (tf.cast(tf.where(chosen)[:, 0], tf.int32) for chosen in (still, ~still))
-            finished = Finished(tf.gather(work.images, gone), take_rows(output, gone))
-            images = tf.gather(work.images, kept)
-            work = ImageWork(halting, images, take_rows(active, kept), take_rows(output, kept))
-            return work, weight, finished
-
-        # An empty work set is its own set of finished images. (A slice [:0] would have a static
-        # shape, which Grappler then takes for the shape of both branches.)
-        def skip(work=work):
-            nothing = Finished(work.images, work.output)
-            return work, tf.zeros_like(work.halting.remainder), nothing
-
-        if index == 0:
-            work, weight, finished = run()
-        else:
-            work, weight, finished = run_unless_empty(run, skip, tf.size(work.images), training)
+    work, weight, finished = _score(policy, 0, work, training, valid, mean)
+    weights, chunks = [weight], [finished]
+    for index, unit in enumerate(units[1:], start=1):
+        flops += policy.flops(index, unit, work.halting.active, state, valid)
+        work, weight, finished = _run_unless_empty(unit, policy, index, work, entry)
         weights.append(weight)
         chunks.append(finished)
-    return assemble(chunks, state), work.halting, weights, flops
+    return BlockResult(_assemble(chunks, state), work.halting, weights, flops)
 
 
-def run_unless_empty(run, skip, count, training):
-    """`run()`, or `skip()` where nothing is active.
+def _run_unless_empty(unit, policy, index, work, entry):
+    """`_run_unit`, or nothing where nothing is active: `(work, weight, finished)`.
 
     In training the unit always runs: an empty batch costs next to nothing, and the moving
     statistics of batch normalizations cannot be updated inside a branch under a distribution
     strategy.
     """
-    if training:
-        return run()
-    return tf.cond(count > 0, run, skip)
+    if entry.training:
+        return _run_unit(unit, policy, index, work, entry)
+
+    # An empty work set is its own set of finished images. (A slice [:0] would have a static
+    # shape, which Grappler then takes for the shape of both branches.)
+    def skip():
+        nothing = Finished(work.images, work.output)
+        return work, tf.zeros_like(work.halting.remainder), nothing
+
+    return tf.cond(
+        tf.size(work.images) > 0, lambda: _run_unit(unit, policy, index, work, entry), skip
+    )
 
 
-def assemble(chunks, state):
+def _run_unit(unit, policy, index, work, entry):
+    present = None if entry.valid is None else tf.gather(entry.valid, work.images)
+    everywhere = present
+    if present is None:
+        # As maps of positions, so that an empty batch has statistics of nothing, not NaN.
+        everywhere = tf.ones(tf.shape(work.active)[:3], tf.bool)
+    residual = unit.residual(
+        work.active, training=entry.training, valid=present, outer=everywhere, inner=everywhere
+    )
+    remainder = tf.gather(work.halting.remainder, work.images)[..., tf.newaxis]
+    output = work.output + residual * tf.cast(remainder, residual.dtype)
+    work = work._replace(active=work.active + residual, output=output)
+    return _score(policy, index, work, entry.training, present)
+
+
+def _score(policy, index, work, training, present, mean=None):
+    """The halting score of the active images, and what follows: `(work, weight, finished)`."""
+    score = policy.score(index, work.active, training, present, mean=mean)
+    if score is not None:
+        shape = tf.shape(work.halting.remainder)
+        score = tf.scatter_nd(work.images[:, tf.newaxis], score, shape)
+    halting, weight = policy.step(index, work.halting, score)
+    still = tf.gather(halting.active[:, 0, 0], work.images)
+    kept, gone = (tf.cast(tf.where(chosen)[:, 0], tf.int32) for chosen in (still, ~still))
+    finished = Finished(tf.gather(work.images, gone), take_rows(work.output, gone))
+    images = tf.gather(work.images, kept)
+    active, output = take_rows(work.active, kept), take_rows(work.output, kept)
+    return ImageWork(halting, images, active, output), weight, finished
+
+
+def _assemble(chunks, state):
     """The outputs of the batch from its finished images, each of which is in exactly one chunk."""
     output = tf.dynamic_stitch(
         [chunk.positions for chunk in chunks], [chunk.output for chunk in chunks]

@@ -9,17 +9,20 @@ B batch, H W map, A active positions, R rows (active positions and ring), F fini
 C channels.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from sact_tf.layers.execution.finished import Finished, put_into
+from sact_tf.layers.execution.interface import BlockResult, Entry
+from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.ops import flops as flops_ops
-from sact_tf.ops.active_rows import ActiveRows, find_active_rows, to_map
+from sact_tf.ops.active_rows import ActiveRows, find_active_rows
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.positions import mean_over
+from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.row_convolution import keep_rows, regroup_rows, take_rows
-from sact_tf.ops.tiles import share_within_tiles
 
 
 class Work(NamedTuple):
@@ -42,19 +45,19 @@ class Work(NamedTuple):
     mean: tf.Tensor
 
 
-def run_tiled_positions(block, state, mean, valid, training):
-    """`run_tiled` for `halting="sact"`."""
-    first = run_first_score(block, state, mean, valid, training)
-    if len(block.units) == 1:
-        return state, first.halting, [first.weight], first.flops
-    work = gather_active(block, state, None, first.halting, first.mean, valid)
+def run_tiled_positions(units: Sequence[Any], policy: HaltingPolicy, entry: Entry) -> BlockResult:
+    """Tiled execution for `halting="sact"`; see `execute`."""
+    first = run_first_score(policy, entry)
     weights, chunks, flops = [first.weight], [], first.flops
-    for index in range(1, len(block.units)):
-        work, weight, finished, unit_flops = run_unit(block, index, work, valid, training)
+    if len(units) == 1:
+        return BlockResult(entry.state, first.halting, weights, flops)
+    work = gather_active(entry.state, None, first.halting, first.mean, entry.valid, units[-1].reach)
+    for index, unit in enumerate(units[1:], start=1):
+        work, weight, finished, unit_flops = run_unit(unit, policy, index, work, entry)
         flops += unit_flops
         weights.append(weight)
         chunks.append(finished)
-    return put_into(state, chunks), work.halting, weights, flops
+    return BlockResult(put_into(entry.state, chunks), work.halting, weights, flops)
 
 
 class First(NamedTuple):
@@ -66,18 +69,21 @@ class First(NamedTuple):
     flops: tf.Tensor
 
 
-def run_first_score(block, state, mean, valid, training):
+def run_first_score(policy: HaltingPolicy, entry: Entry) -> First:
     """The halting score after the first unit, which is evaluated everywhere."""
-    halting = block.initial_halting(state, valid)
-    flops = block.unit_flops(0, halting.active, state, valid)
+    state, mean, valid, training = entry
+    halting = policy.start(state, valid)
+    flops = policy.flops(0, None, halting.active, state, valid)
     if mean is None:
-        mean = mean_over(tf.cast(state, halting.remainder.dtype), valid)
-    score = block.halting_score(0, state, training, valid, mean=mean)
-    halting, weight = block.halting_step(0, halting, score)
+        mean = mean_over(at_least_float32(state), valid)
+    score = policy.score(0, state, training, valid, mean=mean)
+    halting, weight = policy.step(0, halting, score)
     return First(halting, weight, mean, flops)
 
 
-def run_unit(block, index, work, valid, training):
+def run_unit(
+    unit: Any, policy: HaltingPolicy, index: int, work: Work, entry: Entry
+) -> tuple[Work, tf.Tensor, Finished, tf.Tensor]:
     """One unit on the active rows, its halting score, and what follows from it.
 
     Returns:
@@ -85,31 +91,30 @@ def run_unit(block, index, work, valid, training):
     """
     rows, batch = work.rows, tf.shape(work.mean)[0]
     outer, inner = map(flops_ops.count_positions, (rows.outer, work.halting.active))
-    flops = block.position_flops(index, outer, inner)
-    residual, total = block.units[index].residual_rows(
-        work.active, work.ring, rows, batch, training=training
+    flops = policy.flops_at(index, unit, outer, inner)
+    residual, total = unit.residual_rows(
+        work.active, work.ring, rows, batch, training=entry.training
     )
     remainder = tf.gather(tf.reshape(work.halting.remainder, [-1]), rows.active_positions)
     remainder = tf.cast(remainder, residual.dtype)[:, tf.newaxis]
     active = work.active + residual
     with tf.control_dependencies([active]):  # after its last other reader, in place
         output = work.output + residual * remainder
-    shape = tf.shape(work.halting.active)
-    if index == len(block.units) - 1:
-        halting, weight = block.halting_step(index, work.halting, None)
+    if not policy.has_score(index):
+        halting, weight = policy.step(index, work.halting, None)
         finished = Finished(rows.active_positions, output)
         return work._replace(halting=halting), weight, finished, flops
-    count = tf.cast(flops_ops.map_positions(shape, valid), total.dtype)
+    shape = tf.shape(work.halting.active)
+    count = tf.cast(flops_ops.map_positions(shape, entry.valid), total.dtype)
     mean = work.mean + tf.math.divide_no_nan(total, count[:, tf.newaxis])
-    score = block.halting_scores[index].score_rows(active, work.ring, rows, mean, training)
-    score = share_within_tiles(to_map(score, rows.active_positions, shape), block.tile_size, valid)
-    halting, weight = block.halting_step(index, work.halting, score)
+    score = policy.score_rows(index, active, work.ring, rows, mean, entry.training, entry.valid)
+    halting, weight = policy.step(index, work.halting, score)
     work = work._replace(halting=halting, active=active, output=output, mean=mean)
-    work, finished = compact(work, valid, block.units[index].reach)
+    work, finished = compact(work, entry.valid, unit.reach)
     return work, weight, finished, flops
 
 
-def compact(work, valid, reach):
+def compact(work: Work, valid: tf.Tensor | None, reach: int) -> tuple[Work, Finished]:
     """Drops the rows that the next unit does not read.
 
     Args:
@@ -138,22 +143,29 @@ def compact(work, valid, reach):
     return Work(work.halting, new, active, ring, output, work.mean), finished
 
 
-def gather_active(block, state, output, halting, mean, valid):
+def gather_active(
+    state: tf.Tensor,
+    output: tf.Tensor | None,
+    halting: HaltingState,
+    mean: tf.Tensor,
+    valid: tf.Tensor | None,
+    reach: int,
+) -> Work:
     """Moves from maps to compact rows.
 
     Args:
-        block: the `AdaptiveBlock`.
         state: [B, H, W, C].
         output: [B, H, W, C], the states so far weighted by the halting distribution (of what has
             halted, the output); None after the first unit.
         halting: `HaltingState`.
         mean: [B, C].
         valid: optional bool [B, H, W].
+        reach: of the units.
 
     Returns:
         `Work`.
     """
-    rows = find_active_rows(halting.active, valid, block.units[-1].reach)
+    rows = find_active_rows(halting.active, valid, reach)
     flat = tf.reshape(state, [-1, state.shape[-1]])
     # In one, for the gradient's sake: each row is taken once.
     states = take_rows(flat, tf.concat([rows.active_positions, rows.ring_positions], axis=0))
