@@ -16,71 +16,68 @@ from absl import flags
 from benchmarks import measure
 from sact_tf import command_line
 from sact_tf.files import atomic_write_text
+from sact_tf.training.classification.config import ClassificationConfig
+from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.config.loading import load_config
+from sact_tf.training.detection.config import DetectionConfig
+from sact_tf.training.detection.task import DetectionTask
 from sact_tf.training.loop.progress import quiet_logging
+from sact_tf.training.loop.run import TrainingRun
 from sact_tf.training.run_directory.directory import RunDirectory
 
+_TASKS = {
+    "imagenet": (ClassificationConfig, ClassificationTask),
+    "coco": (DetectionConfig, DetectionTask),
+}
 _WARM_UP = 3
 
 
 def define_flags():
     flags.DEFINE_string("config", None, "Of a training run.", required=True)
     flags.DEFINE_multi_string("params_override", [], "Changes to the config.")
-    flags.DEFINE_enum("program", "imagenet", ["imagenet", "coco"], "What the config is of.")
+    flags.DEFINE_enum("program", "imagenet", list(_TASKS), "What the config is of.")
     flags.DEFINE_integer("steps", 50, "Steps that count.", lower_bound=2)
     flags.DEFINE_string("json", None, "Where to write the results.")
 
 
-def main(argv):
-    del argv
+def main(_):
+    given = flags.FLAGS
     quiet_logging()
-    config_class, run_class = _parts(flags.FLAGS.program)
-    config = load_config(config_class, flags.FLAGS.config, flags.FLAGS.params_override)
+    config_class, task_class = _TASKS[given.program]
+    config = load_config(config_class, given.config, given.params_override)
     with tempfile.TemporaryDirectory() as directory:
-        run = run_class(config, RunDirectory(directory), trains=True)
+        run = TrainingRun(task_class(config), RunDirectory(directory))
         examples = config.train.batch_size
         rows = {
-            "input": {"examples_per_second": examples * _input_rate(run)},
-            "step": _training(run, _one_batch(run)),
-            "training": _training(run, run.batches()),
+            "input": {"examples_per_second": examples * _input_rate(run, given.steps)},
+            "step": _training(run, _one_batch(run), given.steps),
+            "training": _training(run, run.batches(), given.steps),
         }
     for name, row in rows.items():
         wait = row.get("input_wait_share")
         shown = "" if wait is None or name == "step" else f"   waits {wait:.1%} of the time"
         print(f"{name:10} {row['examples_per_second']:10.1f} examples/s{shown}")
-    if flags.FLAGS.json:
+    if given.json:
         result = {
             "machine": measure.machine(),
             "versions": measure.versions(),
-            "config": flags.FLAGS.config,
+            "config": given.config,
             "batch_size": examples,
             "rows": [{"case": name, **row} for name, row in rows.items()],
         }
-        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=2) + "\n")
+        atomic_write_text(given.json, json.dumps(result, indent=2) + "\n")
 
 
-def _parts(name):
-    if name == "coco":
-        from sact_tf.training.detection.config import ClassificationConfig, DetectionConfig
-        from sact_tf.training.detection.run import DetectionRun
-
-        return DetectionConfig, DetectionRun
-    from sact_tf.training.classification.config import ClassificationConfig, DetectionConfig
-    from sact_tf.training.classification.run import ClassificationRun
-
-    return ClassificationConfig, ClassificationRun
-
-
-def _input_rate(run):
+def _input_rate(run, steps):
     """Steps' worth of batches per second."""
     parts = run.config.train.gradient_accumulation
     iterator = iter(run.batches())
     for _ in range(_WARM_UP * parts):
         next(iterator)
     start = time.perf_counter()
-    for _ in range(flags.FLAGS.steps * parts):
+    for _ in range(steps * parts):
         next(iterator)
-    return flags.FLAGS.steps / (time.perf_counter() - start)
+    return steps / (time.perf_counter() - start)
 
 
 def _one_batch(run):
@@ -89,16 +86,11 @@ def _one_batch(run):
         yield batch
 
 
-def _training(run, batches):
+def _training(run, batches, steps):
     with run.strategy.scope():
-        trainer = run.build_trainer(
-            state=run.state,
-            batches=batches,
-            accumulation=run.config.train.gradient_accumulation,
-            clip_norm=run.config.train.gradient_clip_norm,
-        )
+        trainer = run.task.build_trainer(run.state, batches, run.data)
     trainer.train(_WARM_UP)
-    values = trainer.train(flags.FLAGS.steps)
+    values = trainer.train(steps)
     return {key: values[key] for key in ("examples_per_second", "input_wait_share")}
 
 

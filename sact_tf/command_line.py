@@ -42,14 +42,15 @@ def run(
         endings: further exceptions that end a program with one line.
     """
     if define_flags is not None:
-        _define(define_flags)
+        define_key_flags(define_flags)
     app.run(
         lambda argv: _guarded(main, argv, endings or {}),
         flags_parser=lambda argv: _parse_flags(argv, positional),
     )
 
 
-def _define(define_flags: Callable[[], object]) -> None:
+def define_key_flags(define_flags: Callable[[], object]) -> None:
+    """Calls `define_flags`; what it defines is what `--help` lists."""
     others = set(flags.FLAGS)
     define_flags()
     for name in set(flags.FLAGS) - others:

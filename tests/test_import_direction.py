@@ -19,6 +19,9 @@ _BASE = ("command_line", "errors", "files", "paths", "version")
 _FLOORS = {"ops": 0, "layers": 1, "models": 2}
 _F3 = ("budget", "checkpoints", "data", "detection", "saliency", "serving", "visualization")
 _FLOORS |= dict.fromkeys(_F3, 3) | {"training": 4}
+# Inside training, from the bottom up.
+_TRAINING = ("errors", "config", "run_directory", "loop", "reports", "classification", "detection",
+             "images", "experiments")  # fmt: skip
 _OUTSIDE = ("benchmarks", "tests", "train")
 _STARTS_PROGRAMS = ("command_line", "absl")
 _LIGHT = {"keras", "numpy", "sact_tf", "tensorflow"} | sys.stdlib_module_names
@@ -40,7 +43,14 @@ def _is_allowed(module, target):
         return True
     if part in _BASE or wanted not in _FLOORS:
         return False
+    if part == wanted == "training":
+        own, other = _training_folder(module), _training_folder(target)
+        return own == other or _TRAINING.index(other) < _TRAINING.index(own)
     return part == wanted or _FLOORS[wanted] < _FLOORS[part] or part in _F3 and wanted in _F3
+
+
+def _training_folder(module):
+    return module.split(".")[2]
 
 
 def _wrong_directions(imports):
@@ -95,6 +105,11 @@ def test_every_part_of_the_package_has_a_floor(project):
     assert parts <= set(_BASE) | set(_FLOORS)
 
 
+def test_every_folder_of_training_has_a_floor(project):
+    folders = {_training_folder(m) for m in project if m.startswith("sact_tf.training.")}
+    assert folders == set(_TRAINING)
+
+
 def test_imports_point_downwards(project):
     assert _wrong_directions(project) == []
 
@@ -146,8 +161,10 @@ def test_import_sact_tf_is_light(project):
         ("sact_tf/errors.py", "import numpy"),
         ("sact_tf/errors.py", "from absl import flags"),
         ("sact_tf/paths.py", "from sact_tf.ops import a"),
-        ("sact_tf/data/d.py", "from sact_tf.training import f"),
-        ("sact_tf/training/f.py", "from train import program"),
+        ("sact_tf/data/d.py", "from sact_tf.training.loop import f"),
+        ("sact_tf/training/loop/f.py", "from train import program"),
+        ("sact_tf/training/loop/f.py", "from sact_tf.training.detection import g"),
+        ("sact_tf/training/loop/f.py", "import sact_tf.training.reports.h"),
         ("sact_tf/data/d.py", "from train import program"),
         ("sact_tf/data/d.py", "import tests.conftest"),
         ("train/program.py", "from tests import conftest"),
@@ -189,7 +206,7 @@ def test_a_heavy_import_is_seen_where_import_sact_tf_leads(tmp_path):
 def _write_tree(root, changes=()):
     names = ["errors.py", "paths.py", "__init__.py"]
     names += ["ops/a.py", "layers/b.py", "models/c.py", "data/d.py", "visualization/e.py"]
-    names += ["training/f.py"]
+    names += ["training/loop/f.py", "training/detection/g.py"]
     files = {f"sact_tf/{name}": "" for name in names} | {"train/program.py": ""}
     files |= {f"{pathlib.Path(file).parent}/__init__.py": "" for file in files}
     for file, text in (files | dict(changes)).items():

@@ -7,33 +7,23 @@ A run that was stopped goes on from its last checkpoint when the same command is
 the held-out detections in COCO's result format. Exit codes: `train/exit_codes.py`.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from absl import flags
 
 from sact_tf.training.detection.config import DetectionConfig
-from sact_tf.training.detection.run import DetectionRun
-from train import program, training_program
+from sact_tf.training.detection.task import DetectionTask
+from sact_tf.training.loop.train_and_evaluate import train_and_evaluate
+from sact_tf.training.run_directory.directory import RunDirectory
+from train import program
+
+define_flags = program.define_run_flags
 
 
 def main(_):
-    training_program.main(DetectionConfig, DetectionRun, _summary)
-
-
-def _summary(metrics: dict[str, Any]) -> Iterator[str]:
-    by_size = [key for key in ("AP_small", "AP_medium", "AP_large") if key in metrics]
-    for key in ("mAP", "AP50", "AP75", *by_size):
-        if key in metrics:
-            yield f"{key:<24} {metrics[key]:.4f}"
-    yield f"held-out images          {metrics['num_examples']}"
-    mean, spread = metrics["extractor_flops_mean"], metrics["extractor_flops_std"]
-    yield f"extractor FLOPs          {mean:.4g} +- {spread:.3g}"
-    yield (
-        f"share of plain extractor {metrics['flops_ratio']:.4f} +- {metrics['flops_ratio_std']:.3g}"
-        f" ({metrics['plain_extractor_flops_mean']:.4g})"
-    )
-    if "resnet101_flops_ratio" in metrics:
-        yield f"share of ResNet-101      {metrics['resnet101_flops_ratio']:.4f}"
+    given = flags.FLAGS
+    directory = RunDirectory(given.model_dir)
+    config = directory.read_config(DetectionConfig, given.config, given.params_override)
+    train_and_evaluate(DetectionTask(config), directory, given.mode, prints_summary=True)
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, define_flags)

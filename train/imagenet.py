@@ -6,26 +6,23 @@ A run that was stopped goes on from its last checkpoint when the same command is
 `--config` may be left out. Exit codes: `train/exit_codes.py`.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from absl import flags
 
 from sact_tf.training.classification.config import ClassificationConfig
-from sact_tf.training.classification.run import ClassificationRun
-from train import program, training_program
+from sact_tf.training.classification.task import ClassificationTask
+from sact_tf.training.loop.train_and_evaluate import train_and_evaluate
+from sact_tf.training.run_directory.directory import RunDirectory
+from train import program
+
+define_flags = program.define_run_flags
 
 
 def main(_):
-    training_program.main(ClassificationConfig, ClassificationRun, _summary)
-
-
-def _summary(metrics: dict[str, Any]) -> Iterator[str]:
-    yield f"accuracy                 {metrics['accuracy']:.4f} of {metrics['num_examples']} images"
-    if "recall@5" in metrics:
-        yield f"recall@5                 {metrics['recall@5']:.4f}"
-    yield f"cross entropy            {metrics['cross_entropy']:.4f}"
-    yield f"FLOPs per image          {metrics['flops_mean']:.4g} +- {metrics['flops_std']:.3g}"
-    yield f"share of plain network   {metrics['flops_ratio']:.4f} ({metrics['plain_flops']:.4g})"
+    given = flags.FLAGS
+    directory = RunDirectory(given.model_dir)
+    config = directory.read_config(ClassificationConfig, given.config, given.params_override)
+    train_and_evaluate(ClassificationTask(config), directory, given.mode, prints_summary=True)
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run(main, define_flags)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from absl import flags
+
 from sact_tf import command_line
 from sact_tf.training import errors
 from train import exit_codes
@@ -20,3 +22,20 @@ def run(
 ) -> None:
     """`sact_tf.command_line.run`, which also knows how a training run can end early."""
     command_line.run(main, define_flags, positional, _ENDINGS)
+
+
+def define_run_flags() -> None:
+    """Defines the flags of the programs that train one model."""
+    flags.DEFINE_string(
+        "config", None, "YAML file (see configs/); default: the config of the run in --model_dir"
+    )
+    flags.DEFINE_multi_string(
+        "params_override",
+        [],
+        "changes to the config: train.steps=100,model.halting=null,data.skip_corrupt=true; may be "
+        "given several times",
+    )
+    flags.DEFINE_enum("mode", "train_and_eval", ["train", "eval", "train_and_eval"], "what to do")
+    flags.DEFINE_string(
+        "model_dir", None, "directory of the run: checkpoints, metrics, report", required=True
+    )

@@ -12,11 +12,13 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sact_tf.detection.data import DigitScenes
+from sact_tf.errors import UserError
 from sact_tf.training.config.loading import load_config
+from sact_tf.training.detection import builders
 from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.detection.loading import load_detector
-from sact_tf.training.detection.run import DetectionRun
-from sact_tf.training.loop.perform import perform
+from sact_tf.training.detection.task import DetectionTask
+from sact_tf.training.loop.run import TrainingRun
 from sact_tf.training.run_directory.directory import RunDirectory
 from tests.training import running
 from tests.training.detection_running import write_detector_config
@@ -92,8 +94,8 @@ def test_tensorboard_shows_detections_beside_ponder_maps(finished):
 def test_evaluation_of_a_finished_run_gives_the_same_figures(finished, tmp_path):
     copy = shutil.copytree(finished, tmp_path / "run")
     (copy / "metrics.json").unlink()
-    run = DetectionRun(load(copy / "config.yaml"), RunDirectory(copy), trains=False)
-    again = perform(run, "eval")
+    run = TrainingRun(DetectionTask(load(copy / "config.yaml")), RunDirectory(copy), trains=False)
+    again = run.evaluate()
     before = running.read_metrics(finished)
     assert {k: again[k] for k in ("mAP", "AP50", "num_units")} == {
         k: before[k] for k in ("mAP", "AP50", "num_units")
@@ -109,10 +111,8 @@ def test_evaluation_of_a_finished_run_gives_the_same_figures(finished, tmp_path)
 
 def test_a_detector_starts_from_another_one_halting_included(finished):
     config = load(finished / "config.yaml", "train.seed=5")
-    from sact_tf.training.detection import builders as detection_builders
-
-    data = detection_builders.build_data(config.data)
-    model = detection_builders.build_model(config, data)
+    data = builders.build_data(config.data)
+    model = builders.build_model(config, data)
     source = load_detector(finished)
     assert model.warm_start(source) == {}
     for ours, theirs in zip(model.extractor[0].weights, source.extractor[0].weights, strict=True):
@@ -138,18 +138,17 @@ def test_a_run_that_was_stopped_ends_at_the_same_weights(finished, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_nonsense_in_the_annotations_is_one_line(tmp_path):
+def test_nonsense_in_the_annotations_is_named(tmp_path):
     from tests.detection.coco_files import annotation, write_set
 
     annotations, images = write_set(tmp_path, {1: (30, 40)}, [annotation(7, 1, [50, 2, 3, 4])])
-    result = running.run(
-        "coco",
-        f"--model_dir={tmp_path / 'run'}",
-        f"--config={write_detector_config(tmp_path)}",
-        "--params_override=data={source: coco, digit_scenes: null, coco: "
+    config = load(
+        write_detector_config(tmp_path),
+        "runtime.deterministic=false",
+        "data={source: coco, digit_scenes: null, coco: "
         f"{{train_annotations: {annotations}, train_images: {images}, "
         f"validation_annotations: {annotations}, validation_images: {images}}}}}",
     )
-    assert result.returncode == 2
-    line = running.error_line(result)
-    assert "annotation 7 of image 1" in line and "outside the image of 40 x 30" in line
+    with pytest.raises(UserError, match="annotation 7 of image 1.*outside the image of 40 x 30"):
+        TrainingRun(DetectionTask(config), RunDirectory(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

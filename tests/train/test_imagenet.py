@@ -1,4 +1,4 @@
-"""The training program as real processes: what it writes, and what stops and starts do to it."""
+"""The training program as a real process: what it writes, and what stops and starts do to it."""
 
 import json
 import re
@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.classification.task import ClassificationTask
+from sact_tf.training.loop.train_and_evaluate import train_and_evaluate
+from sact_tf.training.run_directory.directory import RunDirectory
 from tests.training import running
 from tests.training.comparing import assert_same_bits, checkpoint_values, weights_of
 
@@ -129,18 +133,18 @@ def test_killed_run_goes_on_to_the_same_weights_bit_for_bit(finished_run, tmp_pa
     ).read_text()
 
 
-def test_eval_mode_gives_the_same_metrics_from_thecheckpoint_values(finished_run, tmp_path):
-    copy = shutil.copytree(finished_run, tmp_path / "run")
-    for name in ("metrics.json", "report.html", "model.keras"):
-        (copy / name).unlink()
-    result = running.run("imagenet", "--mode=eval", f"--model_dir={copy}")
-    assert result.returncode == 0, result.stderr
-    assert running.read_metrics(copy) == running.read_metrics(finished_run)
-    assert (copy / "report.html").exists()
-    assert (copy / "history.jsonl").read_text() == (finished_run / "history.jsonl").read_text()
+def test_eval_mode_gives_the_same_metrics_from_the_checkpoint(finished_run, tmp_path):
+    copy = RunDirectory(shutil.copytree(finished_run, tmp_path / "run"))
+    for file in (copy.metrics, copy.report, copy.model):
+        file.unlink()
+    task = ClassificationTask(copy.read_config(ClassificationConfig, None, ()))
+    assert train_and_evaluate(task, copy, "eval") == running.read_metrics(finished_run)
+    assert running.read_metrics(copy.path) == running.read_metrics(finished_run)
+    assert copy.report.exists()
+    assert copy.history.read_text() == (finished_run / "history.jsonl").read_text()
 
 
-def test_divergence_stops_with_the_step_and_the_last_goodcheckpoint_values(tmp_path):
+def test_divergence_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
     config = running.write_config(tmp_path)
     schedule = (
         "{schedule: piecewise_constant, initial: null, boundaries: [5], values: [0.01, 1e38]}"

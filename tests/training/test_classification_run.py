@@ -1,4 +1,4 @@
-"""The training program's parts in this process, where no stop and no exit code is involved."""
+"""A training run in this process, where no signal and no exit code is involved."""
 
 import json
 
@@ -11,28 +11,8 @@ from PIL import Image
 import sact_tf
 from sact_tf.errors import UserError
 from sact_tf.training.classification import builders
-from sact_tf.training.classification.config import ClassificationConfig
-from sact_tf.training.classification.run import ClassificationRun
 from sact_tf.training.classification.trainer import cross_entropy
-from sact_tf.training.config.loading import load_config
-from sact_tf.training.run_directory.directory import RunDirectory
 from tests.training import running
-
-
-@pytest.fixture
-def prepare(tmp_path):
-    """Makes a tiny run; op determinism stays off, as it could not be turned off again."""
-
-    def prepare(*overrides, name="run"):
-        config = load_config(
-            ClassificationConfig,
-            running.write_config(tmp_path),
-            ["runtime.deterministic=false,train.steps=2,evaluation.every=null", *overrides],
-        )
-        return ClassificationRun(config, RunDirectory(tmp_path / name), trains=True)
-
-    return prepare
-
 
 PLAIN = "model.halting=null,model.ponder_weight=null"
 
@@ -106,22 +86,12 @@ def test_label_smoothing_spreads_over_all_classes():
     np.testing.assert_allclose(cross_entropy(logits, labels)[0], -log_chances[0], rtol=1e-6)
 
 
-def test_too_large_a_batch_and_a_missing_checkpoint_leave_nothing_behind(tmp_path):
-    directory = RunDirectory(tmp_path / "run")
-
-    def make(override, trains):
-        config = load_config(
-            ClassificationConfig,
-            running.write_config(tmp_path),
-            ["runtime.deterministic=false", override],
-        )
-        return ClassificationRun(config, directory, trains)
-
+def test_too_large_a_batch_and_a_missing_checkpoint_leave_nothing_behind(prepare, tmp_path):
     with pytest.raises(UserError, match=r"train\.batch_size: .* \(40\), received 41"):
-        make("train.batch_size=41", trains=True)
+        prepare("train.batch_size=41")
     with pytest.raises(UserError, match="no checkpoint"):
-        make("train.batch_size=8", trains=False)
-    assert not directory.path.exists()
+        prepare(trains=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_with_more_steps_goes_on(prepare, tmp_path, capsys):

@@ -7,8 +7,9 @@ import pytest
 from sact_tf.errors import UserError
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
-from sact_tf.training.classification.run import ClassificationRun
+from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.config.loading import load_config
+from sact_tf.training.loop.run import TrainingRun
 from sact_tf.training.run_directory.directory import RunDirectory
 from tests.training import running
 
@@ -21,7 +22,7 @@ def _config(tmp_path, *overrides):
 def test_tau_is_adapted_logged_and_survives_a_restart(tmp_path):
     def run(directory, steps):
         config = _config(tmp_path, f"train.flops_budget=0.6,train.steps={steps}")
-        run = ClassificationRun(config, RunDirectory(directory), trains=True)
+        run = TrainingRun(ClassificationTask(config), RunDirectory(directory))
         run.train(evaluates=False)
         return directory
 
@@ -58,7 +59,7 @@ def test_a_budget_out_of_reach_is_refused_with_the_range(tmp_path, budget, shown
     with pytest.raises(
         UserError, match=f"train.flops_budget: .* between 0.5[0-9]+ .* 1.0.*{shown}"
     ):
-        ClassificationRun(config, RunDirectory(tmp_path / "run"), trains=True)
+        TrainingRun(ClassificationTask(config), RunDirectory(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 

@@ -1,3 +1,5 @@
+"""The learning rate at each step, and in the optimizer."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Ponder cost maps as predictors of where the object is."""
+
 import numpy as np
 from sklearn.metrics import roc_auc_score
 

@@ -1,3 +1,5 @@
+"""Which model a path means."""
+
 import shutil
 
 import keras

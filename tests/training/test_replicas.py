@@ -19,7 +19,8 @@ import numpy as np
 from sact_tf.training.classification import builders
 from sact_tf.training.config.loading import load_config
 from sact_tf.training.classification.config import ClassificationConfig
-from sact_tf.training.classification.run import ClassificationRun
+from sact_tf.training.classification.task import ClassificationTask
+from sact_tf.training.loop.run import TrainingRun
 from sact_tf.training.run_directory.directory import RunDirectory
 
 directory, runtime, kinds = pathlib.Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
@@ -30,7 +31,7 @@ for name, overrides in kinds.items():
         ["runtime.deterministic=false,evaluation.every=null,train.steps=1,train.log_every=1,"
          "train.batch_size=8,train.learning_rate.initial=0.5,train.weight_decay=0.01",
          runtime, overrides])
-    run = ClassificationRun(config, RunDirectory(directory / name), trains=True)
+    run = TrainingRun(ClassificationTask(config), RunDirectory(directory / name))
     run.train(evaluates=False)
     record = json.loads((directory / name / "history.jsonl").read_text())
     weights = {w.path: w.numpy().tolist() for w in run.model.weights}

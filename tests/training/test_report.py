@@ -1,3 +1,5 @@
+"""What the report of a run shows."""
+
 import base64
 import io
 import re

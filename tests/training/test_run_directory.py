@@ -1,3 +1,5 @@
+"""What stands in a run directory, and which config may go on there."""
+
 import pytest
 
 from sact_tf.errors import UserError
@@ -20,9 +22,10 @@ def load(tmp_path):
 
 def test_resolved_config_is_saved_and_accepted_again(load, tmp_path):
     directory = RunDirectory(tmp_path / "run")
-    assert directory.adopt(load()) == []
+    assert directory.compare(load()) == {} and not directory.path.exists()
+    directory.save(load())
     assert "halting_bias: -3.0" in directory.config.read_text()
-    assert directory.adopt(load()) == []
+    assert directory.compare(load()) == {}
 
 
 @pytest.mark.parametrize(
@@ -35,29 +38,43 @@ def test_resolved_config_is_saved_and_accepted_again(load, tmp_path):
 )  # fmt: skip
 def test_a_directory_of_another_run_is_refused_with_what_differs(load, tmp_path, override):
     directory = RunDirectory(tmp_path / "run")
-    directory.adopt(load())
-    before = directory.config.read_text()
+    directory.save(load())
     with pytest.raises(UserError) as raised:
-        directory.adopt(load(override, "train.steps=99"))
+        directory.compare(load(override, "train.steps=99"))
     key, value = override.split("=")
     assert f"{key}: " in str(raised.value) and f"-> {value}" in str(raised.value)
     assert "train.steps" not in str(raised.value)
-    assert directory.config.read_text() == before
 
 
 def test_a_longer_run_is_accepted_and_said(load, tmp_path):
     directory = RunDirectory(tmp_path / "run")
-    directory.adopt(load())
-    changes = directory.adopt(load("train.steps=99,train.log_every=3,evaluation.every=null"))
-    assert changes == ["evaluation.every: 6 -> None", "train.log_every: 2 -> 3",
-                       "train.steps: 12 -> 99"]  # fmt: skip
-    assert "steps: 99" in directory.config.read_text()
+    directory.save(load())
+    changes = directory.compare(load("train.steps=99,train.log_every=3,evaluation.every=null"))
+    assert changes == {"evaluation.every": (6, None), "train.log_every": (2, 3),
+                       "train.steps": (12, 99)}  # fmt: skip
 
 
-def test_read_only_writes_nothing(load, tmp_path):
+@pytest.mark.parametrize(
+    ("written", "override", "is_finished"),
+    [
+        ('{"steps": 12, "num_examples": 30}', "train.steps=12", True),
+        ('{"steps": 12, "num_examples": 30}', "train.steps=13", False),
+        ('{"steps": 12, "num_examples": 30}', "train.log_every=3", False),
+        ('{"steps": 12}', "train.steps=12", False),
+        ('{"steps": 8, "num_examples": 30}', "train.steps=12", False),
+        ("{", "train.steps=12", False),
+        (None, "train.steps=12", False),
+    ],
+)
+def test_a_run_is_finished_when_trained_and_evaluated_with_this_config(
+    load, tmp_path, written, override, is_finished
+):
     directory = RunDirectory(tmp_path / "run")
-    directory.adopt(load(), read_only=True)
-    assert not directory.path.exists()
+    directory.save(load())
+    if written is not None:
+        directory.metrics.write_text(written)
+    metrics = directory.finished_metrics(load(override))
+    assert metrics == ({"steps": 12, "num_examples": 30} if is_finished else None)
 
 
 def test_config_of_the_run_stands_in_for_one_that_is_not_given(load, tmp_path):
@@ -65,7 +82,7 @@ def test_config_of_the_run_stands_in_for_one_that_is_not_given(load, tmp_path):
     arguments = (ClassificationConfig, None, ["train.steps=5"])
     with pytest.raises(UserError, match="--config is needed.*run"):
         directory.read_config(*arguments)
-    directory.adopt(load("model.base_channels=12"))
+    directory.save(load("model.base_channels=12"))
     config = directory.read_config(*arguments)
     assert config.model.base_channels == 12 and config.train.steps == 5
 

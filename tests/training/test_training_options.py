@@ -1,5 +1,6 @@
 """Gradient accumulation, clipping, averaged weights, precision: their effect on a run."""
 
+import functools
 import json
 
 import keras
@@ -9,29 +10,20 @@ import tensorflow as tf
 
 from sact_tf.errors import UserError
 from sact_tf.training.classification import builders
-from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
-from sact_tf.training.classification.run import ClassificationRun
+from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.classification.trainer import cross_entropy
-from sact_tf.training.config.loading import load_config, unlocked_copy
-from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.config.loading import unlocked_copy
 from tests.training import running
 
 RATE = 0.05
 
 
 @pytest.fixture
-def prepare(tmp_path):
-    def prepare(*overrides, run_class=ClassificationRun):
-        config = load_config(
-            ClassificationConfig,
-            running.write_config(tmp_path),
-            ["runtime.deterministic=false,train.steps=1,evaluation.every=null,train.log_every=1,"
-             "train.learning_rate.schedule=constant", *overrides]
-        )  # fmt: skip
-        return run_class(config, RunDirectory(tmp_path / "run"), trains=True)
-
-    return prepare
+def prepare(prepare):
+    """As everywhere, of one step."""
+    one_step = "train.steps=1,train.log_every=1,train.learning_rate.schedule=constant"
+    return functools.partial(prepare, one_step)
 
 
 def _gradients(model, batch):
@@ -166,13 +158,13 @@ class _SlowData:
         return self._data.train(*args).map(slowly)
 
 
-class _SlowRun(ClassificationRun):
+class _SlowTask(ClassificationTask):
     def build_data(self):
         return _SlowData(super().build_data())
 
 
 def test_waiting_for_data_is_measured_and_said(prepare, capsys):
-    run = prepare("train.steps=8,train.log_every=4", run_class=_SlowRun)
+    run = prepare("train.steps=8,train.log_every=4", task_class=_SlowTask)
     run.train(evaluates=False)
     metrics = running.read_metrics(run.directory.path)
     assert 0.3 < metrics["input_wait_share"] <= 1.0

@@ -1,4 +1,6 @@
-from sact_tf.training.reports.unit_usage import dead_units, usage_lines, usage_scalars
+"""How the use of units is said."""
+
+from sact_tf.training.loop.unit_usage import dead_units, usage_lines, usage_scalars
 
 _USAGE = {"block1": [1.0, 0.25, 0.0], "block2": [1.0, 1e-6]}
 

@@ -1,19 +1,21 @@
 """From a config to the objects it describes."""
 
+from typing import Any
+
 import keras
 
 from sact_tf.budget import BudgetController, check_budget
+from sact_tf.data import ImageClassificationData
 from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier, ResNetBackbone
 from sact_tf.training.classification.config import ClassificationConfig, DataConfig
+from sact_tf.training.config.loading import given
 from sact_tf.training.config.sections import ModelConfig
+from sact_tf.training.config.training_config import TrainingConfig
 
 
-def build_data(config: DataConfig):
+def build_data(config: DataConfig) -> ImageClassificationData:
     """Builds the data set.
-
-    Returns:
-        A `sact_tf.data.ImageClassificationData`.
 
     Raises:
         UserError: files are missing or unusable.
@@ -21,22 +23,22 @@ def build_data(config: DataConfig):
     if config.source == "cluttered_digits":
         from sact_tf.data.cluttered_digits import ClutteredDigits
 
-        return ClutteredDigits(**config.cluttered_digits.as_dict())
+        return ClutteredDigits(**given(config.cluttered_digits).as_dict())
     common = {
-        "preprocessing": config.preprocessing.as_dict(),
+        "preprocessing": given(config.preprocessing).as_dict(),
         "skip_corrupt": config.skip_corrupt,
     }
     if config.source == "tfds":
         from sact_tf.data.tfds_data import TfdsClassification
 
-        return TfdsClassification(**config.tfds.as_dict(), **common)
+        return TfdsClassification(**given(config.tfds).as_dict(), **common)
     from sact_tf.data.image_folder import ImageFolder
 
-    folder = {k: v for k, v in config.image_folder.as_dict().items() if v is not None}
+    folder = {k: v for k, v in given(config.image_folder).as_dict().items() if v is not None}
     return ImageFolder(**folder, **common)
 
 
-def build_backbone(config: ModelConfig, weight_decay: float, **options):
+def build_backbone(config: ModelConfig, weight_decay: float, **options: Any) -> ResNetBackbone:
     """Builds the backbone with fresh weights.
 
     Args:
@@ -58,18 +60,17 @@ def build_backbone(config: ModelConfig, weight_decay: float, **options):
     for key in ("stem_channels", "ponder_weight", "halting_epsilon", "halting_bias"):
         if getattr(config, key) is not None:
             options[key] = getattr(config, key)
-    backbone = ResNetBackbone
     try:
         if config.network == "cifar":
-            return backbone.cifar(config.units_per_block, **options)
+            return ResNetBackbone.cifar(config.units_per_block, **options)
         if config.depth is not None:
-            return backbone.from_depth(config.depth, **options)
-        return backbone(units=tuple(config.units), **options)
+            return ResNetBackbone.from_depth(config.depth, **options)
+        return ResNetBackbone(units=tuple(given(config.units)), **options)
     except ValueError as error:
         raise UserError(f"model: {error}") from error
 
 
-def training_options(config) -> dict:
+def training_options(config: TrainingConfig) -> dict[str, Any]:
     """Arguments of `ResNetBackbone` that `train` and `runtime` of any training config decide."""
     runtime = config.runtime
     return {
@@ -80,7 +81,7 @@ def training_options(config) -> dict:
     }
 
 
-def build_model(config: ClassificationConfig, data):
+def build_model(config: ClassificationConfig, data: ImageClassificationData) -> ImageClassifier:
     """Builds the classifier for the classes of `data`, with fresh weights from the seed."""
     keras.utils.set_random_seed(config.train.seed)
     return ImageClassifier(
@@ -91,12 +92,14 @@ def build_model(config: ClassificationConfig, data):
     )
 
 
-def image_size(data) -> tuple[int, int]:
+def image_size(data: ImageClassificationData) -> tuple[int, int]:
     """(height, width) of the images of a data set in pixels."""
     return tuple(data.evaluation(1).element_spec["image"].shape[1:3])
 
 
-def build_controller(config: ClassificationConfig, model, data) -> BudgetController | None:
+def build_controller(
+    config: ClassificationConfig, model: ImageClassifier, data: ImageClassificationData
+) -> BudgetController | None:
     """Builds what steers training to `train.flops_budget`; None without one.
 
     Raises:

@@ -2,15 +2,17 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from sact_tf.models import ImageClassifier
 from sact_tf.training.classification.trainer import cross_entropy
 from sact_tf.training.loop.evaluator import Evaluator, joined
+from sact_tf.training.loop.unit_usage import usage_scalars
 from sact_tf.training.reports.localization import localization_auc
-from sact_tf.training.reports.unit_usage import usage_scalars
 
 
 @dataclasses.dataclass
@@ -43,7 +45,7 @@ class ClassificationEvaluator(Evaluator):
     """Evaluates on all of a data set's held-out images.
 
     Args:
-        model: an `ImageClassifier`.
+        model: the classifier.
         dataset: finite batches of `image`, `label` and optionally `box`.
         num_examples: how many images that is; chooses the ones kept evenly. May be an upper bound.
         num_samples: how many to keep for pictures.
@@ -54,7 +56,13 @@ class ClassificationEvaluator(Evaluator):
         plain_flops: per image, of the same network without halting.
     """
 
-    def __init__(self, model, dataset, num_examples: int, num_samples: int):
+    def __init__(
+        self,
+        model: ImageClassifier,
+        dataset: tf.data.Dataset,
+        num_examples: int,
+        num_samples: int,
+    ):
         super().__init__(dataset)
         self.model = model
         self.samples: list[SampleImage] = []
@@ -63,10 +71,10 @@ class ClassificationEvaluator(Evaluator):
         self._keep_every = max(1, num_examples // num_samples)
         self._num_samples = num_samples
 
-    def begin(self) -> dict[str, Any]:
+    def eval_begin(self) -> dict[str, Any]:
         return {"images": 0, "arrays": [], "samples": []}
 
-    def evaluate_batch(self, batch):
+    def evaluate_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = self.model.ponder(batch["image"])
         logits, labels = outputs["logits"], batch["label"]
         result = {
@@ -88,7 +96,7 @@ class ClassificationEvaluator(Evaluator):
             result["box"] = batch["box"]
         return result
 
-    def collect(self, state, arrays):
+    def collect(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         images, maps = arrays.pop("images"), arrays.pop("ponder_map")
         boxes = arrays.pop("box", None)
         for index in range(len(images)):
@@ -104,7 +112,7 @@ class ClassificationEvaluator(Evaluator):
                         box=None if boxes is None else boxes[index],
                     )
                 )
-        if boxes is not None and self._halting is not None:
+        if boxes is not None and self.model.halting_kind is not None:
             shape = (len(maps), *images.shape[1:3])
             arrays["localization"] = localization_auc(np.broadcast_to(maps, shape), boxes)
         if not state["images"]:
@@ -113,7 +121,7 @@ class ClassificationEvaluator(Evaluator):
         state["arrays"].append(arrays)
         return state
 
-    def end(self, state) -> dict[str, float]:
+    def eval_end(self, state: dict[str, Any]) -> dict[str, float]:
         arrays = joined(state["arrays"])
         self.samples, self.flops = state["samples"], arrays["flops"]
         flops = self.flops.astype(np.float64)
@@ -142,12 +150,8 @@ class ClassificationEvaluator(Evaluator):
         self._write_pictures()
         return result
 
-    @property
-    def _halting(self) -> str | None:
-        return self.model.halting_kind
-
     def _write_pictures(self) -> None:
-        if self._halting != "sact":
+        if self.model.halting_kind != "sact":
             return
         from sact_tf.visualization import ponder_maps
 

@@ -1,15 +1,18 @@
 """`report.html` and the pictures of a classification run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from sact_tf.files import atomic_write_text
+from sact_tf.models import ImageClassifier
 from sact_tf.training.classification.config import ClassificationConfig
-from sact_tf.training.classification.evaluator import SampleImage
+from sact_tf.training.classification.evaluator import ClassificationEvaluator, SampleImage
+from sact_tf.training.config.loading import given
 from sact_tf.training.reports import report_parts
+from sact_tf.training.reports.report_parts import Drawing, Record, line
 from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.run_directory.history import read_history
 from sact_tf.visualization import charts, curves, figures, gallery, html, ponder_maps
 
 _PER_ROW = 6
@@ -22,60 +25,50 @@ _GALLERY_TITLES = {
 
 def write_report(
     directory: RunDirectory,
-    *,
     config: ClassificationConfig,
     metrics: dict[str, Any],
-    history: Sequence[dict[str, Any]],
-    samples: Sequence[SampleImage],
-    flops: np.ndarray,
-    class_name: Callable[[int], str],
+    evaluator: ClassificationEvaluator,
 ) -> None:
     """Writes `report.html` and the pictures it shows.
 
     Args:
-        directory: of the run.
+        directory: of the run; its history gives the curves.
         config: resolved.
         metrics: as in `metrics.json`.
-        history: records of `history.jsonl`.
-        samples: held-out images to choose from.
-        flops: FLOPs of every held-out image.
-        class_name: gives the name of a class.
+        evaluator: what has evaluated.
     """
-    sections: dict[str, list[str]] = {"Results": [_key_numbers(metrics), _losses(history)]}
-    pictures: dict[str, tuple[figures.Picture, str]] = {}
+    history = read_history(directory.history)
+    drawings = {}
+    if config.model.halting == "sact":
+        drawings["Where the computation went"] = _gallery(evaluator, metrics["plain_flops"])
     if config.model.halting is not None:
-        pictures |= _cost_pictures(config, metrics, samples, flops, class_name)
-    panels = _panels(history, metrics)
-    pictures["curves"] = (
-        figures.render(lambda theme: curves.curves_figure(panels, theme=theme)),
+        drawings |= _spent(metrics, evaluator.flops)
+    drawings["Training"] = Drawing(
+        "curves",
+        report_parts.curves_picture(_panels(history, metrics)),
         "Training curves. Lines of training are means over the steps of one log interval, with "
         "batch normalization in training mode; points are evaluations on all held-out images.",
     )
-    headings = {
-        "gallery": "Where the computation went",
-        "unit_usage": "Units per block",
-        "flops": "FLOPs per image",
-        "curves": "Training",
-    }
-    for name, (picture, caption) in pictures.items():
-        sections[headings[name]] = [report_parts.picture(directory, name, picture, caption)]
-    if config.model.halting is not None:
-        sections[headings["unit_usage"]].append(_block_table(metrics))
-    sections["Settings"] = report_parts.settings(config, metrics)
-    page = html.page(_title(config), report_parts.lead(config, metrics), sections)
-    atomic_write_text(directory.report, page)
+    report_parts.write_page(
+        directory,
+        config,
+        metrics,
+        title=_title(config),
+        results=[_key_numbers(metrics), _losses(history)],
+        drawings=drawings,
+    )
 
 
 def _title(config: ClassificationConfig) -> str:
     model, data = config.model, config.data
     if model.network == "cifar":
         units = model.units_per_block
-        units = "-".join(map(str, units)) if isinstance(units, list) else f"3 × {units}"
-        network = f"CIFAR-style ResNet of {units} units"
+        shown = "-".join(map(str, units)) if isinstance(units, list) else f"3 × {units}"
+        network = f"CIFAR-style ResNet of {shown} units"
     elif model.depth:
         network = f"ResNet-{model.depth}"
     else:
-        network = f"ResNet of {'-'.join(map(str, model.units))} units"
+        network = f"ResNet of {'-'.join(map(str, given(model.units)))} units"
     source = {"tfds": data.tfds and data.tfds.name, "cluttered_digits": "cluttered digits"}
     halting = report_parts.HALTING_NAMES[model.halting]
     return f"{network} {halting} on {source.get(data.source, 'an image folder')}"
@@ -110,8 +103,8 @@ def _key_numbers(metrics: dict[str, Any]) -> str:
     return html.numbers(cells)
 
 
-def _losses(history: Sequence[dict[str, Any]]) -> str:
-    records = [record for record in history if record["kind"] == "train"]
+def _losses(history: Sequence[Record]) -> str:
+    records = report_parts.records_of(history, "train")
     if not records:
         return ""
     last = records[-1]
@@ -124,36 +117,9 @@ def _losses(history: Sequence[dict[str, Any]]) -> str:
     return html.table(("training loss at the end", f"step {last['step']:,}"), rows)
 
 
-def _cost_pictures(config, metrics, samples, flops, class_name):
-    pictures = {}
-    if config.model.halting == "sact":
-        limits = ponder_maps.shared_limits(sample.ponder_map for sample in samples)
-        rows = _gallery_rows(samples, metrics["plain_flops"], class_name)
-        boxed = any(sample.box is not None for sample in samples)
-        pictures["gallery"] = (
-            figures.render(lambda theme: gallery.gallery_figure(rows, limits, theme=theme)),
-            f"Of {len(samples)} held-out images, those of the lowest, the middle and the highest "
-            "mean ponder cost; below each image its total ponder cost map: ponder cost (units "
-            "computed + remainder) summed over the blocks, per position of the image, all maps on "
-            "one colour scale. Under each pair: predicted class (true class where it is another), "
-            "and the FLOPs spent as a share of the plain network's."
-            + (" The red box is the object's; the network never saw it." if boxed else ""),
-        )
-    usage, mean_units = metrics["unit_usage"], metrics["num_units"]
-    pictures["unit_usage"] = (
-        figures.render(lambda theme: charts.unit_usage_figure(usage, mean_units, theme=theme)),
-        "Share of positions (of all held-out images) at which each residual unit was computed; in "
-        "the titles the mean number of units. The first unit of a block is computed everywhere.",
-    )
-    pictures["flops"] = (
-        figures.render(lambda theme: charts.flops_figure(flops, metrics["plain_flops"], theme)),
-        "FLOPs (multiply-add = 2, convolutions only, halting branches included) of each held-out "
-        "image; dashed: the same network without halting.",
-    )
-    return pictures
-
-
-def _gallery_rows(samples: Sequence[SampleImage], plain_flops: int, class_name):
+def _gallery(evaluator: ClassificationEvaluator, plain_flops: int) -> Drawing:
+    samples = evaluator.samples
+    limits = ponder_maps.shared_limits(sample.ponder_map for sample in samples)
     rows = {}
     costs = [sample.cost for sample in samples]
     for group, indices in gallery.split_by_cost(costs, _PER_ROW).items():
@@ -163,17 +129,47 @@ def _gallery_rows(samples: Sequence[SampleImage], plain_flops: int, class_name):
             gallery.Sample(
                 image=sample.image,
                 ponder_map=sample.ponder_map,
-                box=sample.box,
-                caption=_caption(sample, plain_flops, class_name),
+                box=None if sample.box is None else sample.box.tolist(),
+                caption=_caption(sample, plain_flops, evaluator.model),
             )
             for sample in chosen
         ]
-    return rows
+    boxed = any(sample.box is not None for sample in samples)
+    return Drawing(
+        "gallery",
+        figures.render(lambda theme: gallery.gallery_figure(rows, limits, theme=theme)),
+        f"Of {len(samples)} held-out images, those of the lowest, the middle and the highest "
+        "mean ponder cost; below each image its total ponder cost map: ponder cost (units "
+        "computed + remainder) summed over the blocks, per position of the image, all maps on "
+        "one colour scale. Under each pair: predicted class (true class where it is another), "
+        "and the FLOPs spent as a share of the plain network's."
+        + (" The red box is the object's; the network never saw it." if boxed else ""),
+    )
 
 
-def _caption(sample: SampleImage, plain_flops: int, class_name) -> str:
+def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
+    plain = metrics["plain_flops"]
+    return {
+        "Units per block": Drawing(
+            "unit_usage",
+            report_parts.unit_usage_picture(metrics),
+            "Share of positions (of all held-out images) at which each residual unit was computed; "
+            "in the titles the mean number of units. The first unit of a block is computed "
+            "everywhere.",
+            below=[_block_table(metrics)],
+        ),
+        "FLOPs per image": Drawing(
+            "flops",
+            figures.render(lambda theme: charts.flops_figure(flops.tolist(), plain, theme)),
+            "FLOPs (multiply-add = 2, convolutions only, halting branches included) of each "
+            "held-out image; dashed: the same network without halting.",
+        ),
+    }
+
+
+def _caption(sample: SampleImage, plain_flops: int, model: ImageClassifier) -> str:
     def name(label: int) -> str:
-        text = class_name(label)
+        text = model.class_name(label)
         return text if len(text) <= 16 else text[:15] + "…"
 
     predicted = name(sample.prediction)
@@ -195,70 +191,47 @@ def _block_table(metrics: dict[str, Any]) -> str:
     return html.table(("block", "mean units", "units there", "mean ponder cost"), rows)
 
 
-def _panels(history: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> list[curves.Panel]:
-    train = [record for record in history if record["kind"] == "train"]
-    held_out = [record for record in history if record["kind"] == "validation"]
+def _panels(history: Sequence[Record], metrics: dict[str, Any]) -> list[curves.Panel]:
+    train = report_parts.records_of(history, "train")
+    held_out = report_parts.records_of(history, "validation")
 
-    def line(records, key: str, label: str) -> curves.Series:
-        few = len(records) <= 30
-        steps = [record["step"] for record in records]
-        values = [record[key] for record in records]
-        return curves.Series(label, steps, values, marker=few)
+    def both(key: str) -> list[curves.Series]:
+        return [line(train, key, "training"), line(held_out, key, "held out")]
 
-    blocks = list(metrics["ponder_cost"])
+    rest = [
+        line(train, "ponder_loss", "ponder loss (τ × cost)"),
+        line(train, "weight_decay", "weight decay"),
+    ]
     panels = [
-        curves.Panel(
-            "Cross entropy",
-            "nats",
-            [line(train, "cross_entropy", "training"), line(held_out, "cross_entropy", "held out")],
-        ),
-        curves.Panel(
-            "Accuracy",
-            "share of images",
-            [line(train, "accuracy", "training"), line(held_out, "accuracy", "held out")],
-        ),
-        curves.Panel(
-            "Other parts of the loss",
-            "loss",
-            [
-                line(train, "ponder_loss", "ponder loss (τ × cost)"),
-                line(train, "weight_decay", "weight decay"),
-            ],
-            limits=(0, None),
-        ),
-        curves.Panel("Learning rate", "", [line(train, "learning_rate", "learning rate")]),
+        curves.Panel("Cross entropy", "nats", both("cross_entropy")),
+        curves.Panel("Accuracy", "share of images", both("accuracy")),
+        curves.Panel("Other parts of the loss", "loss", rest, limits=(0, None)),
     ]
     if metrics["halting"] is not None:
-        panels[3:3] = [
-            curves.Panel(
-                "Ponder cost",
-                "mean over positions",
-                [line(train, f"ponder_cost/{block}", block) for block in blocks],
-            ),
-            curves.Panel(
-                "FLOPs",
-                "share of plain network",
-                [
-                    line(train, "flops_ratio", "training"),
-                    curves.Series(
-                        "held out ± std over images",
-                        [record["step"] for record in held_out],
-                        [record["flops_ratio"] for record in held_out],
-                        spread=[
-                            record["flops_std"] / metrics["plain_flops"] for record in held_out
-                        ],
-                        marker=True,
-                    ),
-                ],
-                reference=(
-                    ("without halting", 1.0)
-                    if metrics.get("flops_budget") is None
-                    else ("budget", metrics["flops_budget"])
-                ),
-            ),
-        ]
+        costs = [line(train, f"ponder_cost/{block}", block) for block in metrics["ponder_cost"]]
+        panels.append(curves.Panel("Ponder cost", "mean over positions", costs))
+        panels.append(_flops_panel(train, held_out, metrics))
         if any("ponder_weight" in record for record in train):
-            panels[5:5] = [
-                curves.Panel("Adapted ponder weight", "τ", [line(train, "ponder_weight", "τ")])
-            ]
-    return panels
+            tau = line(train, "ponder_weight", "τ")
+            panels.append(curves.Panel("Adapted ponder weight", "τ", [tau]))
+    rate = line(train, "learning_rate", "learning rate")
+    return [*panels, curves.Panel("Learning rate", "", [rate])]
+
+
+def _flops_panel(
+    train: Sequence[Record], held_out: Sequence[Record], metrics: dict[str, Any]
+) -> curves.Panel:
+    budget = metrics.get("flops_budget")
+    evaluations = curves.Series(
+        "held out ± std over images",
+        [record["step"] for record in held_out],
+        [record["flops_ratio"] for record in held_out],
+        spread=[record["flops_std"] / metrics["plain_flops"] for record in held_out],
+        marker=True,
+    )
+    return curves.Panel(
+        "FLOPs",
+        "share of plain network",
+        [line(train, "flops_ratio", "training"), evaluations],
+        reference=("without halting", 1.0) if budget is None else ("budget", budget),
+    )

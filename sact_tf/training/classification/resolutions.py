@@ -17,6 +17,7 @@ from sact_tf.training.classification.config import ClassificationConfig, DataCon
 from sact_tf.training.classification.evaluator import ClassificationEvaluator
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.config.loading import load_config, unlocked_copy
+from sact_tf.training.loop.evaluator import nested
 
 # Lines appear as the sizes are done, so the widths are not those of what comes later.
 _LINE = "{:>5}  {:>8}  {:>8}  {:>19}  {:>8}  {}"
@@ -138,15 +139,12 @@ def evaluate_at(
         )
     evaluator = ClassificationEvaluator(model, held_out.dataset, held_out.num_examples, 1)
     flat = evaluator.evaluate(tf.constant(-1))
-    result: dict[str, Any] = {"image_size": image_size, "plain_flops": evaluator.plain_flops}
-    for name, value in flat.items():
-        group, slash, key = name.partition("/")
-        if slash:
-            result.setdefault(group, {})[key] = value
-        else:
-            result[group] = value
-    result["unit_usage"] = evaluator.unit_usage
-    return result
+    return {
+        "image_size": image_size,
+        "plain_flops": evaluator.plain_flops,
+        **nested(flat),
+        "unit_usage": evaluator.unit_usage,
+    }
 
 
 def _checked_sizes(texts: Sequence[str | int]) -> list[int]:

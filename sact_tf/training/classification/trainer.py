@@ -1,8 +1,14 @@
 """What a classifier is trained for."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import tensorflow as tf
 
 from sact_tf.models import weight_decay_loss
+from sact_tf.training.config.sections import TrainConfig
+from sact_tf.training.loop.preemption import Preemption
+from sact_tf.training.loop.state import TrainingState
 from sact_tf.training.loop.trainer import Trainer
 
 
@@ -10,18 +16,26 @@ class ClassificationTrainer(Trainer):
     """Minimizes cross entropy + ponder loss + weight decay.
 
     Args:
+        config: the section `train`.
+        state: what is trained; the model is an `ImageClassifier`.
+        batches: see `Trainer`; they have `image` and `label`.
         image_size: (height, width) of the images in pixels.
-        label_smoothing: share of the target spread evenly over the classes.
-        **kwargs: see `Trainer`; the model is an `ImageClassifier`, the batches have `image` and
-            `label`.
+        preemption: see `Trainer`.
     """
 
-    def __init__(self, *, image_size, label_smoothing: float = 0.0, **kwargs):
-        super().__init__(**kwargs)
-        self._label_smoothing = label_smoothing
+    def __init__(
+        self,
+        config: TrainConfig,
+        state: TrainingState,
+        batches: Iterable[Any],
+        image_size: tuple[int, int],
+        preemption: Preemption | None = None,
+    ):
+        super().__init__(config, state, batches, preemption)
+        self._label_smoothing = config.label_smoothing
         self._plain_flops = self.model.plain_flops(*image_size)
 
-    def losses(self, batch):
+    def losses(self, batch: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], Any]:
         outputs = self.model.forward(batch["image"], training=True)
         entropies = cross_entropy(outputs["logits"], batch["label"], self._label_smoothing)
         return {
@@ -30,7 +44,7 @@ class ClassificationTrainer(Trainer):
             "weight_decay": weight_decay_loss(self.model),
         }, outputs
 
-    def observe(self, batch, outputs):
+    def observe(self, batch: Mapping[str, tf.Tensor], outputs: Any) -> dict[str, tf.Tensor]:
         predictions = tf.argmax(outputs["logits"], axis=-1, output_type=tf.int32)
         result = {
             "accuracy": _mean(tf.equal(predictions, batch["label"])),
@@ -42,8 +56,17 @@ class ClassificationTrainer(Trainer):
         return result
 
 
-def cross_entropy(logits, labels, label_smoothing: float = 0.0):
-    """Cross entropy per image [B], with the target smoothed over all classes."""
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
+    """Cross entropy with the target smoothed over all classes, in nats.
+
+    Args:
+        logits: [B, classes].
+        labels: int [B].
+        label_smoothing: share of the target that is spread evenly over the classes.
+
+    Returns:
+        float32 [B].
+    """
     num_classes = logits.shape[-1]
     logits = tf.cast(logits, tf.float32)
     if not label_smoothing:

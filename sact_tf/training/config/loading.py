@@ -40,6 +40,7 @@ class RootConfig(base_config.Config):
 
 RootConfigT = TypeVar("RootConfigT", bound=RootConfig)
 ConfigT = TypeVar("ConfigT", bound=base_config.Config)
+SettingT = TypeVar("SettingT")
 
 
 class _Loader(yaml.SafeLoader):
@@ -112,7 +113,7 @@ def override_config(
     """
     for override in overrides:
         for key, value in parse_overrides(override):
-            _apply(config, _nested(key, value), OVERRIDE_FLAG)
+            _apply(config, _in_sections(key, value), OVERRIDE_FLAG)
     if any(overrides):
         sources = [*sources, f"{OVERRIDE_FLAG}={','.join(overrides)}"]
     try:
@@ -129,6 +130,13 @@ def unlocked_copy(config: ConfigT) -> ConfigT:
     copy = type(config)()
     _apply(copy, config.as_dict(), "config")
     return copy
+
+
+def given(setting: SettingT | None) -> SettingT:
+    """A setting that may be null, where `resolve` has seen to it that it is not."""
+    if setting is None:
+        raise ValueError("Expected a resolved config")
+    return setting
 
 
 def parse_overrides(text: str) -> list[tuple[str, Any]]:
@@ -234,7 +242,7 @@ def _section_class(annotation: Any) -> type[base_config.Config] | None:
     return None
 
 
-def _nested(key: str, value: Any) -> dict[str, Any]:
+def _in_sections(key: str, value: Any) -> dict[str, Any]:
     for name in reversed(key.split(".")):
         value = {name: value}
     return value

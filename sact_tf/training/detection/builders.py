@@ -6,9 +6,11 @@ from collections.abc import Callable
 import keras
 
 from sact_tf.detection import FasterRCNN
+from sact_tf.detection import data as data_sets
 from sact_tf.errors import UserError
 from sact_tf.models import ResNetBackbone
 from sact_tf.training.classification.builders import build_backbone, training_options
+from sact_tf.training.config.loading import given
 from sact_tf.training.detection.config import (
     DetectionConfig,
     DetectionDataConfig,
@@ -16,30 +18,25 @@ from sact_tf.training.detection.config import (
 )
 
 
-def build_data(config: DetectionDataConfig):
+def build_data(config: DetectionDataConfig) -> data_sets.DetectionData:
     """Builds the data set.
-
-    Returns:
-        A `sact_tf.detection.data.DetectionData`.
 
     Raises:
         UserError: files are missing or unusable.
     """
-    from sact_tf.detection import data
-
     if config.source == "digit_scenes":
-        return data.DigitScenes(**config.digit_scenes.as_dict())
+        return data_sets.DigitScenes(**given(config.digit_scenes).as_dict())
     common = {
-        "preprocessing": config.preprocessing.as_dict(),
+        "preprocessing": given(config.preprocessing).as_dict(),
         "flip": config.flip,
         "skip_corrupt": config.skip_corrupt,
     }
     if config.source == "tfds":
-        return data.TfdsCoco(**config.tfds.as_dict(), **common)
-    return data.CocoFolder(**config.coco.as_dict(), **common)
+        return data_sets.TfdsCoco(**given(config.tfds).as_dict(), **common)
+    return data_sets.CocoFolder(**given(config.coco).as_dict(), **common)
 
 
-def build_model(config: DetectionConfig, data) -> FasterRCNN:
+def build_model(config: DetectionConfig, data: data_sets.DetectionData) -> FasterRCNN:
     """Builds the detector for the classes of `data`, with fresh weights from the seed.
 
     Raises:
@@ -60,7 +57,9 @@ def build_model(config: DetectionConfig, data) -> FasterRCNN:
         raise UserError(f"model.detector: {error}") from None
 
 
-def resnet101_flops(config: DetectionModelConfig, model) -> Callable[[int, int], int] | None:
+def resnet101_flops(
+    config: DetectionModelConfig, model: FasterRCNN
+) -> Callable[[int, int], int] | None:
     """What plain ResNet-101 spends up to the same block; None for networks of other widths.
 
     Args:

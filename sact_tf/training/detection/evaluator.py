@@ -4,16 +4,18 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from sact_tf.detection import FasterRCNN
+from sact_tf.detection.data import DetectionData
 from sact_tf.detection.evaluation import coco_results, evaluate_detections
 from sact_tf.training.loop.evaluator import Evaluator, joined
+from sact_tf.training.loop.unit_usage import usage_scalars
 from sact_tf.training.reports.localization import box_masks, mask_auc
-from sact_tf.training.reports.unit_usage import usage_scalars
 from sact_tf.visualization import detections as drawing
 from sact_tf.visualization import ponder_maps
 
@@ -48,8 +50,8 @@ class DetectionEvaluator(Evaluator):
     """Evaluates on all of a data set's held-out images.
 
     Args:
-        model: a `FasterRCNN`.
-        data: a `DetectionData`.
+        model: the detector.
+        data: the data set.
         batch_size: images at once.
         num_samples: how many images to keep for pictures.
         reference_flops: FLOPs of plain ResNet-101's extractor for an image of a height and a width,
@@ -64,8 +66,8 @@ class DetectionEvaluator(Evaluator):
 
     def __init__(
         self,
-        model,
-        data,
+        model: FasterRCNN,
+        data: DetectionData,
         batch_size: int,
         num_samples: int,
         reference_flops: Callable[[int, int], int] | None = None,
@@ -83,10 +85,10 @@ class DetectionEvaluator(Evaluator):
         self._plain = functools.cache(model.plain_flops)
         self._reference = functools.cache(reference_flops) if reference_flops else None
 
-    def begin(self) -> dict[str, Any]:
+    def eval_begin(self) -> dict[str, Any]:
         return {"images": 0, "results": [], "ids": [], "arrays": [], "samples": []}
 
-    def evaluate_batch(self, batch):
+    def evaluate_batch(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = self.model.forward(batch["image"], valid=batch["valid"], training=False)
         result = {name: outputs[name] for name in self.model.answers}
         result |= {
@@ -115,7 +117,7 @@ class DetectionEvaluator(Evaluator):
             result[f"cost/{block}"] = tf.reduce_sum(halting["ponder_cost"], [1, 2])
         return result
 
-    def collect(self, state, arrays):
+    def collect(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         state["results"] += coco_results(
             arrays,
             arrays["image_id"],
@@ -129,7 +131,7 @@ class DetectionEvaluator(Evaluator):
         if self._reference is not None:
             sizes = arrays["size"].tolist()
             numbers["reference"] = np.array([self._reference(*size) for size in sizes])
-        if self.halting is not None:
+        if self.model.halting_kind is not None:
             numbers["auc"] = np.array(
                 [self._auc(arrays, index) for index in range(len(arrays["flops"]))]
             )
@@ -142,7 +144,7 @@ class DetectionEvaluator(Evaluator):
         state["arrays"].append(numbers)
         return state
 
-    def end(self, state) -> dict[str, float]:
+    def eval_end(self, state: dict[str, Any]) -> dict[str, float]:
         arrays = joined(state["arrays"])
         results = state["results"]
         self.predictions, self.samples = json.dumps(results) + "\n", state["samples"]
@@ -167,11 +169,6 @@ class DetectionEvaluator(Evaluator):
         self._write_pictures()
         return result
 
-    @property
-    def halting(self) -> str | None:
-        """Kind of halting of the network."""
-        return self.model.halting_kind
-
     def _block_numbers(self, arrays) -> dict[str, float]:
         result = {}
         for name in [key.partition("/")[2] for key in arrays if key.startswith("reached/")]:
@@ -187,7 +184,7 @@ class DetectionEvaluator(Evaluator):
         boxes = arrays["truth"][index][arrays["is_object"][index]]
         if not len(boxes):
             return math.nan
-        mask = box_masks(boxes, height, width).any(axis=0)
+        mask: np.ndarray = np.any(box_masks(boxes, height, width), axis=0)
         step = max(1, round(math.sqrt(height * width / _RANKED_PIXELS)))
         ponder_map = arrays["ponder_map"][index][:height:step, :width:step]
         return float(mask_auc(ponder_map[None], mask[None, ::step, ::step])[0])
@@ -198,7 +195,7 @@ class DetectionEvaluator(Evaluator):
         for number, sample in enumerate(shown):
             picture = np.concatenate(
                 [
-                    drawing.draw_boxes(sample.image, sample.boxes, labels=sample.labels),
+                    drawing.draw_boxes(sample.image, sample.boxes, labels=sample.labels.tolist()),
                     ponder_maps.colorize(sample.ponder_map, limits),
                 ],
                 axis=1,

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from sact_tf.files import atomic_write_text
+from sact_tf.training.config.loading import given
 from sact_tf.training.detection.config import DetectionConfig
-from sact_tf.training.detection.evaluator import SampleDetections
+from sact_tf.training.detection.evaluator import DetectionEvaluator
 from sact_tf.training.reports import report_parts
+from sact_tf.training.reports.report_parts import Drawing, Record, line
 from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.run_directory.history import read_history
 from sact_tf.visualization import charts, curves, figures, html, ponder_maps
 from sact_tf.visualization.detections import DetectionSample, detections_figure
 
@@ -30,55 +32,36 @@ _LOSSES = {
 
 def write_report(
     directory: RunDirectory,
-    *,
     config: DetectionConfig,
     metrics: dict[str, Any],
-    history: Sequence[dict[str, Any]],
-    samples: Sequence[SampleDetections],
-    class_names: Sequence[str],
-    flops: np.ndarray,
+    evaluator: DetectionEvaluator,
 ) -> None:
     """Writes `report.html` and the pictures it shows.
 
     Args:
-        directory: of the run.
+        directory: of the run; its history gives the curves.
         config: resolved.
         metrics: as in `metrics.json`.
-        history: records of `history.jsonl`.
-        samples: held-out images to show.
-        class_names: name of each class.
-        flops: of the extractor on every held-out image.
+        evaluator: what has evaluated.
     """
-    pictures = {"Detections": ("detections", *_detections(config, samples, class_names))}
+    drawings = {"Detections": _detections(evaluator)}
     if config.model.halting is not None:
-        usage, units = metrics["unit_usage"], metrics["num_units"]
-        pictures["Units per block"] = (
-            "unit_usage",
-            figures.render(lambda theme: charts.unit_usage_figure(usage, units, theme=theme)),
-            "Share of positions (of all held-out images, without padding) at which each residual "
-            "unit of the extractor was computed. The first unit of a block is computed everywhere.",
-        )
-        plain = metrics["plain_extractor_flops_mean"]
-        pictures["FLOPs per image"] = (
-            "flops",
-            figures.render(lambda theme: charts.flops_figure(flops, plain, theme)),
-            "FLOPs of the feature extractor (multiply-add = 2, convolutions only, halting branches "
-            "included) on each held-out image; dashed: the mean without halting.",
-        )
-    panels = _panels(history, config.model.halting is not None)
+        drawings |= _spent(metrics, evaluator.flops)
+    panels = _panels(read_history(directory.history), config.model.halting is not None)
     if panels:
-        pictures["Training"] = (
+        drawings["Training"] = Drawing(
             "curves",
-            figures.render(lambda theme: curves.curves_figure(panels, theme=theme)),
+            report_parts.curves_picture(panels),
             "Training curves. Lines of training are means over the steps of one log interval; "
             "points are evaluations on all held-out images.",
         )
-    sections: dict[str, list[str]] = {"Results": [_key_numbers(metrics)]}
-    for heading, (name, picture, caption) in pictures.items():
-        sections[heading] = [report_parts.picture(directory, name, picture, caption)]
-    sections["Settings"] = report_parts.settings(config, metrics)
-    atomic_write_text(
-        directory.report, html.page(_title(config), report_parts.lead(config, metrics), sections)
+    report_parts.write_page(
+        directory,
+        config,
+        metrics,
+        title=_title(config),
+        results=[_key_numbers(metrics)],
+        drawings=drawings,
     )
 
 
@@ -87,7 +70,7 @@ def _title(config: DetectionConfig) -> str:
     network = f"ResNet-{model.depth}" if model.depth else "ResNet"
     halting = report_parts.HALTING_NAMES[model.halting]
     source = {"digit_scenes": "digit scenes", "coco": "one's own COCO-format data"}
-    name = source.get(data.source) or data.tfds.name
+    name = source.get(data.source) or given(data.tfds).name
     return f"Faster R-CNN on {network} {halting}: {name}"
 
 
@@ -132,46 +115,55 @@ def _key_numbers(metrics: dict[str, Any]) -> str:
     return html.numbers(cells)
 
 
-def _detections(config, samples: Sequence[SampleDetections], class_names: Sequence[str]):
+def _detections(evaluator: DetectionEvaluator) -> Drawing:
+    samples, model = evaluator.samples, evaluator.model
     limits = ponder_maps.shared_limits(sample.ponder_map for sample in samples)
     shown = [
         DetectionSample(
             image=sample.image,
             boxes=sample.boxes,
             captions=[
-                f"{class_names[label]} {score:.0%}"
+                f"{model.class_name(label)} {score:.0%}"
                 for label, score in zip(sample.labels, sample.scores, strict=True)
             ],
-            labels=sample.labels,
+            labels=sample.labels.tolist(),
             ponder_map=sample.ponder_map,
             title=f"{sample.flops_ratio:.0%} of FLOPs",
         )
         for sample in samples
     ]
     caption = "Held-out images with the detections of a score of at least 50 %"
-    if config.model.halting is not None:
+    if model.halting_kind is not None:
         caption += (
             ", each beside the ponder cost map of the feature extractor: ponder cost (units "
             "computed + remainder) summed over its blocks, per position, on one colour scale; "
             "above it the FLOPs as a share of the plain extractor's"
         )
     picture = figures.render(lambda theme: detections_figure(shown, limits, theme=theme))
-    return picture, f"{caption}."
+    return Drawing("detections", picture, f"{caption}.")
 
 
-def _panels(history: Sequence[dict[str, Any]], halts: bool) -> list[curves.Panel]:
-    train = [record for record in history if record["kind"] == "train"]
-    held_out = [record for record in history if record["kind"] == "validation"]
+def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
+    plain = metrics["plain_extractor_flops_mean"]
+    return {
+        "Units per block": Drawing(
+            "unit_usage",
+            report_parts.unit_usage_picture(metrics),
+            "Share of positions (of all held-out images, without padding) at which each residual "
+            "unit of the extractor was computed. The first unit of a block is computed everywhere.",
+        ),
+        "FLOPs per image": Drawing(
+            "flops",
+            figures.render(lambda theme: charts.flops_figure(flops.tolist(), plain, theme)),
+            "FLOPs of the feature extractor (multiply-add = 2, convolutions only, halting branches "
+            "included) on each held-out image; dashed: the mean without halting.",
+        ),
+    }
 
-    def line(records, key: str, label: str) -> curves.Series:
-        having = [record for record in records if key in record]
-        return curves.Series(
-            label,
-            [record["step"] for record in having],
-            [record[key] for record in having],
-            marker=len(having) <= 30,
-        )
 
+def _panels(history: Sequence[Record], halts: bool) -> list[curves.Panel]:
+    train = report_parts.records_of(history, "train")
+    held_out = report_parts.records_of(history, "validation")
     panels = []
     if train:
         names = list(_LOSSES.items())

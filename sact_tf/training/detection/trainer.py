@@ -1,5 +1,8 @@
 """What a detector is trained for."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow as tf
 
 from sact_tf.training.loop.trainer import Trainer
@@ -8,11 +11,10 @@ from sact_tf.training.loop.trainer import Trainer
 class DetectionTrainer(Trainer):
     """Minimizes the sum of `FasterRCNN.losses_for`.
 
-    Args:
-        **kwargs: see `Trainer`; the batches are those of a `DetectionData`.
+    Its arguments are those of `Trainer`; the batches are those of a `DetectionData`.
     """
 
-    def losses(self, batch):
+    def losses(self, batch: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], Any]:
         return self.model.losses_for(
             batch["image"],
             batch["valid"],
@@ -23,7 +25,7 @@ class DetectionTrainer(Trainer):
             sampling_step=self.step,
         )
 
-    def observe(self, batch, outputs):
+    def observe(self, batch: Mapping[str, tf.Tensor], outputs: Any) -> dict[str, tf.Tensor]:
         del batch
         result = {"extractor_flops": tf.reduce_mean(tf.cast(outputs["flops"], tf.float32))}
         for block, halting in outputs["halting"].items():

@@ -1,7 +1,7 @@
 """The evaluation loop of all programs, on any number of replicas."""
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Evaluator(orbit.StandardEvaluator, abc.ABC):
         super().__init__(self._strategy.distribute_datasets_from_function(lambda _: dataset))
 
     @abc.abstractmethod
-    def begin(self) -> Any:
+    def eval_begin(self) -> Any:
         """Returns the state that `collect` is first given."""
 
     @abc.abstractmethod
@@ -49,16 +49,13 @@ class Evaluator(orbit.StandardEvaluator, abc.ABC):
         """
 
     @abc.abstractmethod
-    def end(self, state: Any) -> dict[str, float]:
+    def eval_end(self, state: Any) -> dict[str, float]:
         """Returns the numbers for `metrics.json` and TensorBoard, in one flat dict."""
 
-    def eval_begin(self):
-        return self.begin()
-
-    def eval_step(self, iterator):
+    def eval_step(self, iterator: Iterator[Any]) -> Any:
         return self._strategy.run(self.evaluate_batch, (next(iterator),))
 
-    def eval_reduce(self, state, step_outputs):
+    def eval_reduce(self, state: Any, step_outputs: Mapping[str, Any]) -> Any:
         local = {
             name: self._strategy.experimental_local_results(value)
             for name, value in step_outputs.items()
@@ -69,12 +66,21 @@ class Evaluator(orbit.StandardEvaluator, abc.ABC):
                 state = self.collect(state, arrays)
         return state
 
-    def eval_end(self, state):
-        return self.end(state)
-
 
 def joined(batches: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays of all batches, one after the other, by name."""
     if not batches:
         raise ValueError("Expected at least one held-out image, the data set gave none")
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Groups by name: `{"num_units/block1": 2.1}` -> `{"num_units": {"block1": 2.1}}`."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        group, slash, key = name.partition("/")
+        if slash:
+            result.setdefault(group, {})[key] = value
+        else:
+            result[group] = value
+    return result

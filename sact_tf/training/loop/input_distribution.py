@@ -1,6 +1,7 @@
 """Sharing the stream of training batches among replicas and workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,7 +13,7 @@ def distributed_batches(
     make: Callable[..., tf.data.Dataset],
     batch_size: int,
     first_batch: int,
-):
+) -> Iterable[Any]:
     """Each worker reads its own part of every batch, and each of its replicas a part of that.
 
     Whatever their number, together they get the very examples of the batch: replica 0 of worker 0

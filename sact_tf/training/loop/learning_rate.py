@@ -1,10 +1,12 @@
 """Learning rate schedules."""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from sact_tf.training.config.loading import given
 from sact_tf.training.config.sections import LearningRateConfig
 
 
@@ -21,7 +23,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         self.config = config
         self.total_steps = total_steps
 
-    def __call__(self, step):
+    def __call__(self, step: tf.Tensor | int) -> tf.Tensor:
         """Returns the learning rate of step number `step` (from 0), float32."""
         config = self.config
         step = tf.cast(step, tf.float32)
@@ -31,16 +33,16 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         elif config.schedule == "cosine":
             begin = float(config.warmup_steps)
             share = tf.clip_by_value((step - begin) / (self.total_steps - begin), 0.0, 1.0)
-            rate = config.initial * 0.5 * (1.0 + tf.cos(math.pi * share))
+            rate = given(config.initial) * 0.5 * (1.0 + tf.cos(math.pi * share))
         else:
             rate = tf.constant(config.initial, tf.float32)
         if config.warmup_steps:
             rate *= tf.minimum(1.0, (step + 1.0) / config.warmup_steps)
         return rate
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"config": self.config.as_dict(), "total_steps": self.total_steps}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "LearningRate":
         return cls(LearningRateConfig(config["config"]), config["total_steps"])

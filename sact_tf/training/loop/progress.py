@@ -25,7 +25,7 @@ class Progress:
         # orbit's controller prints every result to stdout as a dict; `orbit_silenced` turns that
         # off, so everything meant for people goes to the stream that stdout was at first.
         self._out = sys.stdout if speaks else None
-        self._bar = None
+        self._bar: tqdm | None = None
 
     def begin(self, step: int) -> None:
         """Training goes on after this step."""

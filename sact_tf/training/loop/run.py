@@ -2,6 +2,7 @@
 
 import contextlib
 import platform
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -12,18 +13,20 @@ import tensorflow as tf
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_path, atomic_write_json
 from sact_tf.training.config.checks import check_shares
+from sact_tf.training.loop.evaluator import nested
 from sact_tf.training.loop.input_distribution import distributed_batches
-from sact_tf.training.loop.learning_rate import LearningRate
-from sact_tf.training.loop.optimizer import build_optimizer
 from sact_tf.training.loop.preemption import Preemption
 from sact_tf.training.loop.progress import Progress, orbit_silenced
+from sact_tf.training.loop.state import build_state
 from sact_tf.training.loop.strategies import build_strategy, num_workers, worker_index
-from sact_tf.training.loop.task import TrainingTask
-from sact_tf.training.loop.throughput import RATES, Throughput
-from sact_tf.training.loop.trainer import Trainer, TrainingState
-from sact_tf.training.loop.weight_average import WeightAverage
-from sact_tf.training.reports.unit_usage import dead_units, usage_remarks
-from sact_tf.training.run_directory.checkpoints import TrainingCheckpoints, tracked_variables
+from sact_tf.training.loop.task import Task
+from sact_tf.training.loop.throughput import RATES
+from sact_tf.training.loop.unit_usage import dead_units, usage_remarks
+from sact_tf.training.run_directory.checkpoints import (
+    TrainingCheckpoints,
+    found_checkpoints,
+    tracked_variables,
+)
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.history import History
 from sact_tf.training.run_directory.lock import lock_run
@@ -33,65 +36,63 @@ from sact_tf.version import __version__
 _MUCH_WAITING = 0.2
 
 
-class TrainingRun(TrainingTask):
+class TrainingRun:
     """Model, data and bookkeeping of one `--model_dir`, restored to its newest checkpoint.
 
-    A subclass implements `TrainingTask`.
+    Nothing is written before all of them are built.
 
     Args:
-        config: resolved; has the sections `model`, `train`, `evaluation` and `runtime`.
+        task: what is trained.
         directory: where everything is written.
         trains: False for an evaluation, which needs a checkpoint.
+
+    Raises:
+        UserError: the directory holds another run, or another process is at work there; the data,
+            the model or the devices cannot be had.
     """
 
-    def __init__(self, config, directory: RunDirectory, trains: bool):
+    def __init__(self, task: Task, directory: RunDirectory, trains: bool = True):
+        config = task.config
+        self.task, self.config, self.directory = task, config, directory
         self.strategy = build_strategy(config.runtime)
         self.is_chief = worker_index(self.strategy) == 0
-        if trains and directory.path.exists():
-            self._lock(directory)
-        changes = directory.adopt(config, read_only=True)
+        changes = directory.compare(config)
         if config.runtime.deterministic:
             tf.config.experimental.enable_op_determinism()
-        self.config = config
-        self.directory = directory
         self.preemption = Preemption(always_deferred=num_workers(self.strategy) > 1)
+        self.progress = Progress(config.train.steps, task.shown, speaks=self.is_chief)
         self._intervals, self._has_warned = 0, False
-        self.data = self.build_data()
+        self.data = task.build_data()
         self._check_sizes(trains)
         with self.strategy.scope():
-            self.model = self.build_model()
-            self.state = self._build_state()
-        self.progress = Progress(config.train.steps, self.shown, speaks=self.is_chief)
-        self.checkpoints = TrainingCheckpoints(
-            directory.checkpoints,
-            step=self.state.step,
-            keep=config.train.keep_checkpoints,
-            writes=self.is_chief,
-            say=self.progress.say,
-            model=tracked_variables(self.model),
-            optimizer=tracked_variables(self.state.optimizer),
-            controller=self.state.controller,
-            average=self.state.average and self.state.average.averages,
-            throughput=self.state.throughput,
-        )
+            self.model = task.build_model(self.data)
+            controller = task.build_controller(self.model, self.data)
+            self.state = build_state(config.train, self.model, controller)
+        self.checkpoints = self._build_checkpoints()
+        if trains:
+            if config.train.warm_start and not found_checkpoints(directory.checkpoints):
+                self._warm_start(config.train.warm_start)
+            lock_run(directory.lock, worker_index(self.strategy))
         restored = self.checkpoints.restore()
         if restored:
             self.progress.say(f"restored {restored}")
         elif not trains:
             raise UserError(f"--model_dir={directory.path}: nothing to evaluate, no checkpoint")
-        elif config.train.warm_start:
-            self._warm_start(config.train.warm_start)
         if trains:
-            self._lock(directory)
-            directory.adopt(config, read_only=not self.is_chief)
-            for change in changes:
-                self.progress.say(f"going on with a changed config: {change}")
+            if self.is_chief:
+                directory.save(config)
+            for key, (before, now) in changes.items():
+                self.progress.say(f"going on with a changed config: {key}: {before} -> {now}")
         self._history = History(
             directory.history, self.step if trains else None, writes=self.is_chief
         )
         with self.strategy.scope():
-            self.evaluator = self.build_evaluator()
-            trainer = self._build_trainer() if trains else None
+            self.evaluator = task.build_evaluator(self.model, self.data)
+            trainer = (
+                task.build_trainer(self.state, self.batches(), self.data, self.preemption)
+                if trains
+                else None
+            )
         events = directory.events if self.is_chief else None
         self._controller = orbit.Controller(
             global_step=self.state.step,
@@ -109,7 +110,7 @@ class TrainingRun(TrainingTask):
         """Steps done."""
         return int(self.state.step.numpy())
 
-    def batches(self):
+    def batches(self) -> Iterable[Any]:
         """The training batches from the current step on, as `Trainer` takes them."""
         config = self.config.train
         parts = config.gradient_accumulation
@@ -145,10 +146,8 @@ class TrainingRun(TrainingTask):
             self._evaluate_if_due(every)
         self.progress.close()
         self._save_model()
-        if not evaluates and self.is_chief:
-            atomic_write_json(
-                self.directory.metrics, {**self._common_metrics(), **self.own_metrics(False)}
-            )
+        if not evaluates:
+            self._write_metrics({**self._common_metrics(), **self.task.training_metrics()})
 
     def stop(self) -> str | None:
         """Saves what there is before the process ends.
@@ -168,19 +167,33 @@ class TrainingRun(TrainingTask):
             The content of `metrics.json`.
         """
         self.progress.say(f"evaluating on {self.data.num_examples('validation')} held-out images")
-        values = _nested(self._evaluate())
-        metrics = {**values, **self._common_metrics(), **self._usage(), **self.own_metrics(True)}
+        values = nested(self._evaluate())
+        usage = self.evaluator.unit_usage
+        halts = self.config.model.halting is not None
+        metrics = {
+            **values,
+            **self._common_metrics(),
+            "unit_usage": usage,
+            **({"dead_units": dead_units(usage)} if halts else {}),
+            **self.task.training_metrics(),
+            **self.task.evaluation_metrics(self.evaluator),
+        }
+        self._write_metrics(metrics)
         if self.is_chief:
-            atomic_write_json(self.directory.metrics, metrics)
-            self.write_report(metrics)
+            self.task.write_report(self.directory, metrics, self.evaluator)
         return metrics
 
     def _common_metrics(self) -> dict[str, Any]:
         """What `metrics.json` says of every run."""
+        controller = self.state.controller
         weights = self.model.trainable_variables
         return {
             "halting": self.config.model.halting,
-            "ponder_weight": self._ponder_weight(),
+            "ponder_weight": (
+                self.config.model.ponder_weight
+                if controller is None
+                else float(controller.ponder_weight)
+            ),
             "corrupt_images_skipped": len(getattr(self.data, "corrupt_images", ())),
             "steps": self.step,
             **self.state.throughput.totals(),
@@ -195,16 +208,9 @@ class TrainingRun(TrainingTask):
             },
         }
 
-    def _usage(self) -> dict[str, Any]:
-        usage = self.evaluator.unit_usage
-        if self.config.model.halting is None:
-            return {"unit_usage": usage}
-        return {"unit_usage": usage, "dead_units": dead_units(usage)}
-
-    def _ponder_weight(self) -> float | None:
-        if self.state.controller is not None:
-            return float(self.state.controller.ponder_weight)
-        return self.config.model.ponder_weight
+    def _write_metrics(self, metrics: dict[str, Any]) -> None:
+        if self.is_chief:
+            atomic_write_json(self.directory.metrics, metrics)
 
     def _check_sizes(self, trains: bool) -> None:
         examples, batch_size = self.data.num_examples("train"), self.config.train.batch_size
@@ -218,35 +224,23 @@ class TrainingRun(TrainingTask):
         replicas = self.strategy.num_replicas_in_sync
         check_shares(batch_size, replicas * self.config.train.gradient_accumulation)
 
-    def _build_state(self) -> TrainingState:
-        config = self.config.train
-        learning_rate = LearningRate(config.learning_rate, config.steps)
-        average = config.weight_average
-        return TrainingState(
-            model=self.model,
-            optimizer=build_optimizer(config, learning_rate, self.model),
-            learning_rate=learning_rate,
-            step=orbit.utils.create_global_step(),
-            controller=self.build_controller(),
-            average=average and WeightAverage(self.model, **average.as_dict()),
-            throughput=Throughput(config.batch_size),
+    def _build_checkpoints(self) -> TrainingCheckpoints:
+        state = self.state
+        return TrainingCheckpoints(
+            self.directory.checkpoints,
+            step=state.step,
+            keep=self.config.train.keep_checkpoints,
+            writes=self.is_chief,
+            say=self.progress.say,
+            model=tracked_variables(self.model),
+            optimizer=tracked_variables(state.optimizer),
+            controller=state.controller,
+            average=state.average and state.average.averages,
+            throughput=state.throughput,
         )
-
-    def _build_trainer(self) -> Trainer:
-        config = self.config.train
-        return self.build_trainer(
-            state=self.state,
-            batches=self.batches(),
-            accumulation=config.gradient_accumulation,
-            clip_norm=config.gradient_clip_norm,
-            preemption=self.preemption,
-        )
-
-    def _lock(self, directory: RunDirectory) -> None:
-        lock_run(directory.lock, worker_index(self.strategy))
 
     def _warm_start(self, path: str) -> None:
-        uncovered = self.warm_start(path)
+        uncovered = self.task.warm_start(self.model, path)
         if self.state.average is not None:
             self.state.average.restart()
         self.progress.say(f"warm start from {path}; not covered, hence new:")
@@ -255,7 +249,7 @@ class TrainingRun(TrainingTask):
         if not uncovered:
             self.progress.say("  nothing")
 
-    def _after_interval(self, values) -> None:
+    def _after_interval(self, values: dict[str, float]) -> None:
         self._history.append(
             "train", self.step, {k: v for k, v in values.items() if k not in RATES}
         )
@@ -274,7 +268,7 @@ class TrainingRun(TrainingTask):
         due = every and self.step and self.step % every == 0 and self.step < self.config.train.steps
         if due and not self._history.has("validation", self.step):
             values = self._evaluate()
-            self.progress.say(f"step {self.step}: {self.evaluation_line(values)}")
+            self.progress.say(f"step {self.step}: {self.task.evaluation_line(values)}")
 
     def _evaluate(self) -> dict[str, float]:
         with self._averaged(), orbit_silenced():
@@ -293,7 +287,7 @@ class TrainingRun(TrainingTask):
             with self._averaged(), atomic_path(self.directory.model) as temporary:
                 self.model.save(temporary)
 
-    def _averaged(self):
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
         """Context in which the model has the weights that are evaluated and saved."""
         average = self.state.average
         return contextlib.nullcontext() if average is None else average.applied()
@@ -301,15 +295,3 @@ class TrainingRun(TrainingTask):
 
 def _next_multiple(step: int, interval: int) -> int:
     return (step // interval + 1) * interval
-
-
-def _nested(values: dict[str, float]) -> dict:
-    """`{"num_units/block1": 2.1}` -> `{"num_units": {"block1": 2.1}}`."""
-    result: dict = {}
-    for name, value in values.items():
-        group, slash, key = name.partition("/")
-        if slash:
-            result.setdefault(group, {})[key] = value
-        else:
-            result[group] = value
-    return result

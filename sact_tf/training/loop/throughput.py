@@ -26,12 +26,12 @@ class Throughput(tf.Module):
         self._timed_steps = _counter("timed_steps")
         self._waited_seconds = _counter("waited_seconds")
         self._is_first = True
+        self.begin()
 
     def begin(self) -> None:
         """Starts a log interval."""
-        self._steps, self._waited = 0, 0.0
+        self._steps, self._waited, self._first_waited = 0, 0.0, 0.0
         self._start = self._first_end = time.monotonic()
-        self._first_waited = 0.0
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

@@ -1,42 +1,17 @@
 """The inner training loop of all programs: gradients, update, checks, on any number of replicas."""
 
 import abc
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orbit
 import tensorflow as tf
 
 from sact_tf.models import set_ponder_weight
+from sact_tf.training.config.sections import TrainConfig
 from sact_tf.training.errors import Preempted, TrainingDiverged
 from sact_tf.training.loop.preemption import Preemption
-from sact_tf.training.loop.throughput import Throughput
-from sact_tf.training.loop.weight_average import WeightAverage
-
-
-@dataclasses.dataclass
-class TrainingState:
-    """What a trainer works on, made in the scope of the strategy and kept in checkpoints.
-
-    Attributes:
-        model: a Keras model.
-        optimizer: from `build_optimizer`, built for the model's trainable variables.
-        learning_rate: the optimizer's schedule, a function of the step.
-        step: int64 variable, counts the steps.
-        controller: `BudgetController` that steers the FLOPs of training, or None. `observe` must
-            give the mean `flops_ratio` for it.
-        average: of the weights, or None.
-        throughput: counts time and steps.
-    """
-
-    model: Any
-    optimizer: Any
-    learning_rate: Callable
-    step: tf.Variable
-    controller: Any
-    average: WeightAverage | None
-    throughput: Throughput
+from sact_tf.training.loop.state import TrainingState
 
 
 class Trainer(orbit.AbstractTrainer, abc.ABC):
@@ -48,20 +23,18 @@ class Trainer(orbit.AbstractTrainer, abc.ABC):
     gradient of the whole batch.
 
     Args:
+        config: the section `train`.
         state: what is trained.
-        batches: iterable of elements for `strategy.run`, endless; see `input_distribution`.
-        accumulation: elements of a step, computed one after the other.
-        clip_norm: longer gradients are shortened to this length; None for any.
+        batches: elements for `strategy.run`, endless; see `input_distribution`. A step takes
+            `gradient_accumulation` of them, one after the other.
         preemption: asked after each step whether to stop.
     """
 
     def __init__(
         self,
+        config: TrainConfig,
         state: TrainingState,
-        batches,
-        *,
-        accumulation: int = 1,
-        clip_norm: float | None = None,
+        batches: Iterable[Any],
         preemption: Preemption | None = None,
     ):
         super().__init__(name="trainer")
@@ -69,8 +42,8 @@ class Trainer(orbit.AbstractTrainer, abc.ABC):
         self.step = state.step
         self._state = state
         self._iterator = iter(batches)
-        self._accumulation = accumulation
-        self._clip_norm = clip_norm
+        self._accumulation = config.gradient_accumulation
+        self._clip_norm = config.gradient_clip_norm
         self._preemption = preemption or Preemption()
         self._strategy = tf.distribute.get_strategy()
         if state.controller is not None:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -26,7 +27,7 @@ class WeightAverage(tf.Module):
         moving_statistics: `averaged` or `latest`.
     """
 
-    def __init__(self, model, decay: float, moving_statistics: str = "averaged"):
+    def __init__(self, model: keras.Model, decay: float, moving_statistics: str = "averaged"):
         super().__init__(name="weight_average")
         self.decay = decay
         averaged = model.weights if moving_statistics == "averaged" else model.trainable_variables
@@ -50,7 +51,7 @@ class WeightAverage(tf.Module):
         for path, average in self._averages.items():
             average.assign(self._variables[path])
 
-    def update(self, step) -> None:
+    def update(self, step: tf.Tensor) -> None:
         """Takes in the weights after step number `step` (from 1); outside of replicas."""
         step = tf.cast(step, tf.float32)
         share = 1.0 - tf.minimum(self.decay, (1.0 + step) / (_WARMUP + step))

@@ -3,16 +3,18 @@
 import pathlib
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import keras
 import tensorflow as tf
 
 from sact_tf.errors import UserError
+from sact_tf.training.config.sections import WeightAverageConfig
 
 _INDEX = re.compile(r"ckpt-(\d+)\.(?:index|data-.*)")
 
 
-def tracked_variables(owner) -> dict[str, tf.Variable]:
+def tracked_variables(owner: keras.Model | keras.optimizers.Optimizer) -> dict[str, tf.Variable]:
     """Returns all variables of a Keras model or optimizer by path.
 
     `tf.train.Checkpoint(model=model)` looks at attributes only: of layers that stand in a Python
@@ -25,7 +27,9 @@ def tracked_variables(owner) -> dict[str, tf.Variable]:
     return by_path
 
 
-def restore_weights(prefix: str, model, weight_average=None) -> None:
+def restore_weights(
+    prefix: str, model: keras.Model, weight_average: WeightAverageConfig | None = None
+) -> None:
     """Restores a model from the checkpoint of a training run, as it would be evaluated there.
 
     Args:
@@ -67,7 +71,7 @@ class TrainingCheckpoints:
         keep: int,
         writes: bool = True,
         say: Callable[[str], None] = print,
-        **parts,
+        **parts: Mapping[str, tf.Variable] | tf.Module | None,
     ):
         self._directory = directory
         self._step = step

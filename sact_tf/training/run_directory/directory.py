@@ -1,17 +1,19 @@
 """What a run keeps in its `--model_dir`, and whether a config may go on there."""
 
+import json
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
-from official.modeling.hyperparams import base_config
-
+from sact_tf import paths
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_text
 from sact_tf.training.config.loading import RootConfigT, dump_config, flat_items, load_config
+from sact_tf.training.config.training_config import TrainingConfig
 
 # A run may go on with these changed; everything else in these sections makes another run of it.
-_SECTIONS = ("model", "data", "train")
+_SECTIONS = ("model.", "data.", "train.")
 _CHANGEABLE = (
     "model.execution",
     "train.steps",
@@ -31,9 +33,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = pathlib.Path(path).expanduser()
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"--model_dir: {path} is a file, expected a directory")
+        self.path = paths.output_directory("model_dir", path)
         self.config = self.path / "config.yaml"
         self.checkpoints = self.path / "checkpoints"
         self.lock = self.path / "lock"
@@ -61,46 +61,63 @@ class RunDirectory:
             path = self.config
         return load_config(config_class, path, overrides)
 
-    def adopt(self, config: base_config.Config, read_only: bool = False) -> list[str]:
-        """Saves the resolved config, after comparing it with the one of a run that is here.
+    def compare(self, config: TrainingConfig) -> dict[str, tuple[Any, Any]]:
+        """Compares a config with the one of a run that is here.
 
         Args:
             config: resolved.
-            read_only: compare only.
 
         Returns:
-            One text `key: before -> now` for every harmless difference.
+            {key: (before, now)} of every harmless difference; none where there is no run.
 
         Raises:
             UserError: the directory holds another run; says what differs.
         """
-        changes = []
-        if self.config.exists():
-            before = flat_items(load_config(type(config), self.config))
-            now = flat_items(config)
-            differing = [
-                f"{key}: {before.get(key)} -> {now.get(key)}"
-                for key in sorted(before.keys() | now.keys())
-                if before.get(key) != now.get(key)
-            ]
-            refused = [text for text in differing if _makes_another_run(text)]
-            if refused:
-                raise UserError(
-                    f"--model_dir={self.path} holds a run with another config; differing (there -> "
-                    f"now): {'; '.join(refused)}. Give another --model_dir, or the same settings"
-                )
-            changes = differing
-        if not read_only:
-            try:
-                atomic_write_text(self.config, dump_config(config))
-            except OSError as error:
-                raise UserError(
-                    f"--model_dir={self.path}: cannot be written: {error.strerror}"
-                ) from None
+        if not self.config.exists():
+            return {}
+        before = flat_items(load_config(type(config), self.config))
+        now = flat_items(config)
+        changes = {
+            key: (before.get(key), now.get(key))
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key)
+        }
+        refused = [
+            f"{key}: {was} -> {wanted}"
+            for key, (was, wanted) in changes.items()
+            if key.startswith(_SECTIONS) and not key.startswith(_CHANGEABLE)
+        ]
+        if refused:
+            raise UserError(
+                f"--model_dir={self.path} holds a run with another config; differing (there -> "
+                f"now): {'; '.join(refused)}. Give another --model_dir, or the same settings"
+            )
         return changes
 
+    def save(self, config: TrainingConfig) -> None:
+        """Saves a resolved config.
 
-def _makes_another_run(key: str) -> bool:
-    return key.startswith(tuple(f"{name}." for name in _SECTIONS)) and not key.startswith(
-        _CHANGEABLE
-    )
+        Raises:
+            UserError: the directory cannot be written.
+        """
+        with paths.writing("model_dir", self.path):
+            atomic_write_text(self.config, dump_config(config))
+
+    def finished_metrics(self, config: TrainingConfig) -> dict[str, Any] | None:
+        """The content of `metrics.json` if a run with this very config is trained and evaluated.
+
+        Raises:
+            UserError: the directory holds another run.
+        """
+        changes, metrics = self.compare(config), read_metrics(self.metrics)
+        is_evaluated = "num_examples" in metrics and metrics.get("steps") == config.train.steps
+        return metrics if is_evaluated and not changes else None
+
+
+def read_metrics(file: pathlib.Path) -> dict[str, Any]:
+    """The content of a `metrics.json`; empty where there is none, or none that can be read."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

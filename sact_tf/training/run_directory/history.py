@@ -44,7 +44,7 @@ class History:
 
 def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
     """Reads all records; a last line that was cut off by a stop is ignored."""
-    records = []
+    records: list[dict[str, Any]] = []
     if not path.exists():
         return records
     for line in path.read_text(encoding="utf-8").splitlines():

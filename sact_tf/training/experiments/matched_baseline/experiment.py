@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from sact_tf.training.classification.config import ClassificationConfig
-from sact_tf.training.classification.job import train_and_evaluate
+from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.config.loading import override_config
 from sact_tf.training.experiments.matched_baseline.config import matched_config
+from sact_tf.training.loop.train_and_evaluate import train_and_evaluate
+from sact_tf.training.run_directory.directory import RunDirectory
 
 
 def run_experiment(
@@ -24,15 +26,16 @@ def run_experiment(
         The content of `metrics.json`.
 
     Raises:
-        TrainingDiverged, Preempted: see `perform`.
+        TrainingDiverged, Preempted: see `train_and_evaluate`.
         UserError: the source, the settings or the data are unusable.
     """
     config = override_config(matched_config(source), overrides)
     print(f"{units_text(config)}; starts from {config.train.warm_start}", flush=True)
-    metrics = train_and_evaluate(config, model_dir)
+    directory = RunDirectory(model_dir)
+    metrics = train_and_evaluate(ClassificationTask(config), directory)
     print(
         f"accuracy {metrics['accuracy']:.4f} with {metrics['flops_mean']:.4g} FLOPs per image\n"
-        f"metrics: {pathlib.Path(model_dir) / 'metrics.json'}"
+        f"metrics: {directory.metrics}"
     )
     return metrics
 

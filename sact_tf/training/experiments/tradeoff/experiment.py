@@ -1,7 +1,6 @@
 """Runs a trade-off experiment: every network is trained or made, and evaluated, once."""
 
 import itertools
-import json
 import pathlib
 import time
 from typing import Any
@@ -13,9 +12,9 @@ from sact_tf.errors import UserError
 from sact_tf.files import atomic_path, atomic_write_json, atomic_write_text
 from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig
-from sact_tf.training.classification.job import train_and_evaluate
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.resolutions import evaluate_at
+from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.config.loading import dump_config
 from sact_tf.training.errors import Preempted, TrainingDiverged
 from sact_tf.training.experiments.matched_baseline.config import matched_config
@@ -27,7 +26,8 @@ from sact_tf.training.experiments.tradeoff.config import (
     run_config,
 )
 from sact_tf.training.experiments.tradeoff.results import Row, write_results
-from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.loop.train_and_evaluate import train_once
+from sact_tf.training.run_directory.directory import RunDirectory, read_metrics
 
 _CALIBRATION_BATCH = 50
 
@@ -56,7 +56,7 @@ def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]
         minutes = (time.monotonic() - start) / 60
         print(f"[{number}/{len(planned)}, {minutes:.0f} min] {run.name}", flush=True)
         try:
-            results = _perform(config, run, directory / "runs")
+            results = _results_of(config, run, directory / "runs")
         except (TrainingDiverged, Preempted) as error:
             raise type(error)(f"{run.name}: {error}") from None
         rows += results
@@ -71,15 +71,16 @@ def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]
     return rows
 
 
-def _perform(config: TradeoffConfig, run: PlannedRun, runs_dir: pathlib.Path) -> list[Row]:
+def _results_of(config: TradeoffConfig, run: PlannedRun, runs_dir: pathlib.Path) -> list[Row]:
     """Trains (or makes) and evaluates one run, as far as that has not been done."""
     directory = runs_dir / run.name
     if run.source is None:
-        _train(run_config(config, run), directory)
+        train_once(ClassificationTask(run_config(config, run)), RunDirectory(directory))
     elif run.method.endswith("_calibrated"):
         _calibrate(config, run, runs_dir / run.source, directory)
     else:
-        _train(_config_from(runs_dir / run.source, config, run), directory)
+        task = ClassificationTask(_config_from(runs_dir / run.source, config, run))
+        train_once(task, RunDirectory(directory))
     about = {"run": run.name, "method": run.method, "value": run.value, "seed": run.seed}
     return [{**about, **evaluation} for evaluation in _evaluations(config, directory)]
 
@@ -94,16 +95,6 @@ def _config_from(
     matched.resolve()
     matched.lock()
     return matched
-
-
-def _train(config: ClassificationConfig, directory: pathlib.Path) -> None:
-    run_directory = RunDirectory(directory)
-    changes = run_directory.adopt(config, read_only=True)
-    metrics = _read_json(run_directory.metrics)
-    if metrics.get("steps") == config.train.steps and "accuracy" in metrics and not changes:
-        print("  trained before", flush=True)
-        return
-    train_and_evaluate(config, directory)
 
 
 def _calibrate(
@@ -132,7 +123,7 @@ def _calibrate(
 def _evaluations(config: TradeoffConfig, directory: pathlib.Path) -> list[dict[str, Any]]:
     """What `evaluate_at` gives at each image size; sizes that were evaluated before are read."""
     file = directory / "evaluation" / "metrics.json"
-    known = _read_json(file)
+    known = read_metrics(file)
     data = config.base.data
     same_data = known.get("data") == data.as_dict()
     by_size = {
@@ -149,11 +140,3 @@ def _evaluations(config: TradeoffConfig, directory: pathlib.Path) -> list[dict[s
         content = {"model": str(directory), "data": data.as_dict(), "evaluations": evaluations}
         atomic_write_json(file, content)
     return [by_size[size] for size in config.image_sizes]
-
-
-def _read_json(file: pathlib.Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -1,0 +1,111 @@
+"""A training run from its start to its end, and the ways in which it can end early."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from sact_tf.errors import user_error_in
+from sact_tf.training.errors import Preempted, TrainingDiverged, WorkerLost
+from sact_tf.training.loop.progress import quiet_logging
+from sact_tf.training.loop.run import TrainingRun
+from sact_tf.training.loop.strategies import num_workers, wait_for_all
+from sact_tf.training.loop.task import Task
+from sact_tf.training.run_directory.directory import RunDirectory
+
+_OF_A_LOST_WORKER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+
+def train_and_evaluate(
+    task: Task,
+    directory: RunDirectory,
+    mode: str = "train_and_eval",
+    prints_summary: bool = False,
+) -> dict[str, Any]:
+    """Trains, from the last checkpoint if there is one, and evaluates.
+
+    Args:
+        task: what is trained.
+        directory: of the run.
+        mode: `train`, `eval` or `train_and_eval`.
+        prints_summary: whether to end with lines that say how good the model is.
+
+    Returns:
+        The content of `metrics.json`; empty without an evaluation.
+
+    Raises:
+        TrainingDiverged, Preempted, WorkerLost: the message says what is saved.
+        UserError: the settings or the data are unusable, or the disk is full.
+    """
+    quiet_logging()
+    # Names and traced functions of the networks trained before.
+    keras.backend.clear_session()
+    run = TrainingRun(task, directory, trains=mode != "eval")
+    with _ends_explained(run, mode), run.preemption.handled():
+        if mode != "eval":
+            run.train(evaluates=mode == "train_and_eval")
+        metrics = run.evaluate() if mode != "train" else {}
+        # Whoever leaves early would look like a worker that is lost.
+        wait_for_all(run.strategy)
+    if metrics and prints_summary:
+        for line in (*task.summary(metrics), *_spent(metrics)):
+            run.progress.say(line)
+        run.progress.say(f"metrics: {directory.metrics}\nreport:  {directory.report}")
+    return metrics
+
+
+def train_once(task: Task, directory: RunDirectory) -> dict[str, Any]:
+    """As `train_and_evaluate`, unless that was done before with the very config.
+
+    Returns:
+        The content of `metrics.json`.
+    """
+    metrics = directory.finished_metrics(task.config)
+    if metrics is not None:
+        print("  trained before", flush=True)
+        return metrics
+    return train_and_evaluate(task, directory)
+
+
+def _spent(metrics: dict[str, Any]) -> Iterator[str]:
+    units = ", ".join(f"{name} {value:.2f}" for name, value in metrics["num_units"].items())
+    yield f"units per block          {units}"
+    if "ponder_localization_auc" in metrics:
+        yield f"ponder localization AUC  {metrics['ponder_localization_auc']:.4f}"
+    yield f"trained                  {metrics['steps']} steps, {metrics['train_seconds']:.0f} s"
+
+
+@contextlib.contextmanager
+def _ends_explained(run: TrainingRun, mode: str) -> Iterator[None]:
+    try:
+        yield
+    except TrainingDiverged as error:
+        latest = run.checkpoints.latest
+        good = f"the last good checkpoint is {latest}" if latest else "there is no checkpoint"
+        raise TrainingDiverged(f"training stopped: {error}; {good}") from None
+    except Preempted:
+        saved = run.stop() if mode != "eval" else None
+        raise Preempted(
+            f"SIGTERM after step {run.step}, saved as {saved}; the same command goes on from there"
+            if saved
+            else "SIGTERM; there was nothing to save"
+        ) from None
+    except tf.errors.OpError as error:
+        # A damaged image is met by the step that consumes it.
+        if user_error := user_error_in(error):
+            raise user_error from None
+        if num_workers(run.strategy) > 1 and isinstance(error, _OF_A_LOST_WORKER):
+            latest = run.checkpoints.latest
+            raise WorkerLost(
+                f"another worker of the run is gone ({type(error).__name__}); start all of them "
+                f"again, to go on from {latest or 'the beginning'}"
+            ) from None
+        raise

@@ -1,0 +1,45 @@
+"""Every program can be imported beside the others, and its --help lists its own flags."""
+
+import importlib
+import pathlib
+import sys
+
+import pytest
+from absl import flags
+
+from sact_tf import command_line
+from tests.training import running
+
+_PROGRAMS = sorted(
+    path.stem
+    for path in (pathlib.Path(running.ROOT) / "train").glob("*.py")
+    if "program.run(" in path.read_text()
+)
+
+
+@pytest.fixture
+def undefined_afterwards():
+    before = set(flags.FLAGS)
+    yield
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
+
+
+@pytest.mark.parametrize("name", _PROGRAMS)
+def test_help_lists_the_flags_of_a_program(name, monkeypatch, undefined_afterwards):
+    module = importlib.import_module(f"train.{name}")
+    monkeypatch.setattr(sys, "argv", [f"train/{name}.py"])
+    before = set(flags.FLAGS)
+    command_line.define_key_flags(module.define_flags)
+    own = set(flags.FLAGS) - before
+    text = flags.FLAGS.main_module_help()
+    assert own
+    for flag in own:
+        assert f"--{flag}:" in text or f"--[no]{flag}:" in text
+
+
+def test_a_process_lists_them_too():
+    result = running.run("imagenet", "--help")
+    assert result.returncode in (0, 1)
+    for flag in ("config", "params_override", "mode", "model_dir"):
+        assert f"--{flag}:" in result.stdout
