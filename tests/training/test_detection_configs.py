@@ -7,7 +7,7 @@ import pytest
 
 from sact_tf.errors import UserError
 from sact_tf.training.config.loading import dump_config, load_config
-from sact_tf.training.detection import builders as detection_builders
+from sact_tf.training.detection import builders
 from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.experiments.detection_table import config as detection_table_config
 
@@ -31,7 +31,7 @@ def test_every_config_is_valid_builds_and_survives_its_own_resolved_form(path, t
     data = types.SimpleNamespace(
         num_classes=3, class_names=["a", "b", "c"], preprocessing={"name": "unit"}
     )
-    model = detection_builders.build_model(config, data)
+    model = builders.build_model(config, data)
     built = model.get_config()
     for key, value in config.model.detector.as_dict().items():
         assert built[key] == value, key

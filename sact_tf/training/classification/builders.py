@@ -61,7 +61,7 @@ def build_backbone(config: ModelConfig, weight_decay: float, **options: Any) -> 
         if getattr(config, key) is not None:
             options[key] = getattr(config, key)
     try:
-        if config.network == "cifar":
+        if config.units_per_block is not None:
             return ResNetBackbone.cifar(config.units_per_block, **options)
         if config.depth is not None:
             return ResNetBackbone.from_depth(config.depth, **options)

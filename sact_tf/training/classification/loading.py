@@ -11,7 +11,11 @@ from sact_tf.models import ImageClassifier
 from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config
-from sact_tf.training.run_directory.checkpoints import found_checkpoints, restore_weights
+from sact_tf.training.run_directory.checkpoints import (
+    found_checkpoints,
+    loading_checkpoint,
+    restore_weights,
+)
 from sact_tf.training.run_directory.keras_files import load_keras_file
 
 
@@ -53,15 +57,12 @@ def _from_keras(path: pathlib.Path) -> ImageClassifier:
 def _from_run(run: pathlib.Path, prefix: str) -> ImageClassifier:
     config = load_config(ClassificationConfig, run / "config.yaml")
     backbone = builders.build_backbone(config.model, config.train.weight_decay)
-    try:
+    with loading_checkpoint(prefix):
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
         # TensorFlow writes "/" inside a key as ".S".
-        (num_classes,) = next(shapes[key] for key in shapes if "head.Slogits.Sbias/" in key)
+        num_classes = next(shapes[key][0] for key in shapes if "head.Slogits.Sbias/" in key)
         model = ImageClassifier(backbone, num_classes)
         restore_weights(prefix, model, config.train.weight_average)
-    except (tf.errors.OpError, AssertionError, IndexError, StopIteration, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"checkpoint {prefix} cannot be loaded: {reason}") from None
     return model
 
 

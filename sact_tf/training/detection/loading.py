@@ -5,7 +5,6 @@ import pathlib
 import zipfile
 
 import keras
-import tensorflow as tf
 import yaml
 
 from sact_tf import paths
@@ -13,9 +12,13 @@ from sact_tf.detection import FasterRCNN
 from sact_tf.errors import UserError
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.config.loading import load_config
-from sact_tf.training.detection import builders as detection_builders
+from sact_tf.training.detection import builders
 from sact_tf.training.detection.config import DetectionConfig
-from sact_tf.training.run_directory.checkpoints import found_checkpoints, restore_weights
+from sact_tf.training.run_directory.checkpoints import (
+    found_checkpoints,
+    loading_checkpoint,
+    restore_weights,
+)
 from sact_tf.training.run_directory.keras_files import load_keras_file
 
 
@@ -76,10 +79,7 @@ def _from_keras(path: pathlib.Path) -> FasterRCNN:
 
 def _from_checkpoint(run: pathlib.Path, prefix: str) -> FasterRCNN:
     config = load_config(DetectionConfig, run / "config.yaml")
-    model = detection_builders.build_model(config, detection_builders.build_data(config.data))
-    try:
+    model = builders.build_model(config, builders.build_data(config.data))
+    with loading_checkpoint(prefix):
         restore_weights(prefix, model, config.train.weight_average)
-    except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"checkpoint {prefix} cannot be loaded: {reason}") from None
     return model

@@ -1,9 +1,10 @@
 """Checkpoints of a training run."""
 
+import contextlib
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import tensorflow as tf
@@ -38,7 +39,7 @@ def restore_weights(
         weight_average: the section `train.weight_average` of the run's config.
 
     Raises:
-        OpError, AssertionError, IndexError, ValueError: it is damaged, or of another model.
+        Whatever `loading_checkpoint` explains: it is damaged, or of another model.
     """
     variables = tracked_variables(model)
     parts = [{"model": variables}]
@@ -49,6 +50,16 @@ def restore_weights(
     for part in parts:
         status = tf.train.Checkpoint(**part).restore(prefix)
         status.assert_existing_objects_matched().expect_partial()
+
+
+@contextlib.contextmanager
+def loading_checkpoint(prefix: str) -> Iterator[None]:
+    """What TensorFlow raises inside for a damaged or foreign checkpoint becomes a `UserError`."""
+    try:
+        yield
+    except (tf.errors.OpError, AssertionError, IndexError, StopIteration, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"checkpoint {prefix} cannot be loaded: {reason}") from None
 
 
 class TrainingCheckpoints:
