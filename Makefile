@@ -25,16 +25,17 @@ detection-quickstart: $(INSTALLED)  ## train, evaluate and draw a SACT detector 
 test: $(INSTALLED)  ## run the tests (PYTEST_FLAGS="-q --run_large" adds the slow ones)
 	$(RUN) pytest $(PYTEST_FLAGS) tests
 
-lint: $(INSTALLED)  ## check style and formatting
+lint: $(INSTALLED)  ## check style, formatting and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(RUN) mypy
 
 format: $(INSTALLED)  ## format, and repair what can be repaired
 	$(RUN) ruff check --fix-only .
 	$(RUN) ruff format .
 
 clean:  ## remove .venv, caches and build products (not runs/)
-	rm -rf $(VENV) build dist sact_tf.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist sact_tf.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.txt

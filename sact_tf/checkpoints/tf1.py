@@ -6,6 +6,7 @@ Reference: the variable names of github.com/mfigurnov/sact; arXiv:1612.02297.
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def load_checkpoint(
     path: str | os.PathLike,
     use_moving_averages: bool = False,
     class_names: Sequence[str] | None = None,
-    **backbone_options,
+    **backbone_options: Any,
 ) -> LoadedCheckpoint:
     """Reads a checkpoint of the authors' programs.
 
@@ -79,7 +80,7 @@ def model_from_variables(
     variables: Mapping[str, np.ndarray],
     use_moving_averages: bool = False,
     class_names: Sequence[str] | None = None,
-    **backbone_options,
+    **backbone_options: Any,
 ) -> ImageClassifier:
     """Builds the classifier that a set of the authors' variables belongs to.
 

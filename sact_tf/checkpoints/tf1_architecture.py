@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from sact_tf.checkpoints.tf1_names import CIFAR_SCOPE, IMAGENET_SCOPE
 from sact_tf.errors import UserError
@@ -62,7 +63,7 @@ class Tf1Architecture:
             return {"name": "imagenet", "image_size": 224}
         return {"name": "cifar"}
 
-    def build_backbone(self, **options) -> ResNetBackbone:
+    def build_backbone(self, **options: Any) -> ResNetBackbone:
         """The backbone, with the batch norm constants and weight decay of the authors' programs.
 
         Args:

@@ -33,7 +33,11 @@ class Stem(keras.layers.Layer):
     """
 
     def __init__(
-        self, kind: str = "imagenet", channels: int = 64, weight_decay: float = 0.0, **kwargs
+        self,
+        kind: str = "imagenet",
+        channels: int = 64,
+        weight_decay: float = 0.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if kind not in KINDS:

@@ -149,12 +149,13 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
                 )
             )
         image = keras.Input(tuple(image_shape), dtype=policy.compute_dtype, name="image")
-        features, halting_outputs = {}, {}
+        features: dict[str, Any] = {}
+        halting_outputs: dict[str, dict[str, Any]] = {}
         state = self.stem(image)
         for block in self.blocks:
-            state, halting = block(state)
-            del halting["ponder_cost_mean"]  # a scalar, which `predict` could not put together
-            features[block.name], halting_outputs[block.name] = state, halting
+            state, decided = block(state)
+            del decided["ponder_cost_mean"]  # a scalar, which `predict` could not put together
+            features[block.name], halting_outputs[block.name] = state, decided
         super().__init__(inputs=image, outputs=dict(features), name=name, trainable=trainable)
         self.dtype_policy = policy
         self.batch_norm = batch_norm

@@ -50,15 +50,15 @@ def flops_figure(flops: Sequence[float], plain_flops: float, theme: Theme = LIGH
         plain_flops: of the same network without halting, per image.
         theme: colours.
     """
-    flops = np.asarray(flops, np.float64)
-    scale, unit = flops_unit(max(float(flops.max()), plain_flops))
+    counts = np.asarray(flops, np.float64)
+    scale, unit = flops_unit(max(float(counts.max()), plain_flops))
     figure = Figure(figsize=(6.0, 2.6))
     axis = figure.subplots()
-    bins = np.linspace(flops.min(), flops.max(), 41) if flops.max() > flops.min() else 1
-    axis.hist(flops / scale, bins=np.asarray(bins) / scale if np.ndim(bins) else 1, zorder=2)
-    share = flops.mean() / plain_flops
+    num_bins = 40 if counts.max() > counts.min() else 1
+    axis.hist(counts / scale, bins=num_bins, zorder=2)
+    share = counts.mean() / plain_flops
     axis.axvline(
-        flops.mean() / scale, color=theme.cycle[1], lw=1.8, zorder=3, label=f"mean ({share:.1%})"
+        counts.mean() / scale, color=theme.cycle[1], lw=1.8, zorder=3, label=f"mean ({share:.1%})"
     )
     axis.axvline(
         plain_flops / scale, color=theme.text, linestyle="--", lw=1.2, label="without halting"

@@ -5,6 +5,7 @@ import dataclasses
 import io
 from collections.abc import Callable, Iterator
 
+import cycler
 import matplotlib
 from matplotlib.figure import Figure
 
@@ -40,7 +41,7 @@ def styled(theme: Theme) -> Iterator[None]:
             "axes.grid": True,
             "axes.labelcolor": theme.text,
             "axes.linewidth": 0.8,
-            "axes.prop_cycle": matplotlib.cycler(color=theme.cycle),
+            "axes.prop_cycle": cycler.cycler(color=theme.cycle),
             "axes.spines.right": False,
             "axes.spines.top": False,
             "axes.titlelocation": "left",

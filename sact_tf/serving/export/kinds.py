@@ -175,7 +175,7 @@ class Classifier(ExportedKind):
         scales: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         chances = tf.nn.softmax(tf.cast(outputs["logits"], tf.float32))
-        scores, labels = tf.math.top_k(chances, min(self.top, self.model.num_classes))
+        scores, labels = tf.math.top_k(chances, min(self.top, chances.shape[-1]))
         return {"classes": class_names(labels), "labels": labels, "scores": scores}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import threadpoolctl
@@ -15,7 +16,7 @@ from sact_tf.training.experiments.cat2000.cache import ArrayCache, digest
 from sact_tf.training.experiments.cat2000.maps import CachedMap
 from sact_tf.version import __version__
 
-METRICS = {
+METRICS: dict[str, Callable[[np.ndarray, Any], float]] = {
     "auc_judd": saliency.auc_judd,
     "nss": saliency.nss,
     "cc": saliency.cc,

@@ -15,7 +15,7 @@ from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.resolutions import evaluate_at
 from sact_tf.training.classification.task import ClassificationTask
-from sact_tf.training.config.loading import dump_config
+from sact_tf.training.config.loading import dump_config, given
 from sact_tf.training.errors import Preempted, TrainingDiverged
 from sact_tf.training.experiments.matched_baseline.config import matched_config
 from sact_tf.training.experiments.stage import apply_stage
@@ -113,7 +113,7 @@ def _calibrate(
     ]
     model = load_classifier(source)
     try:
-        model = budget.calibrate(model, images, run.value)
+        model = budget.calibrate(model, images, given(run.value))
     except ValueError as error:
         raise UserError(f"{run.name}: {error}") from None
     with atomic_path(directory / "model.keras") as temporary:
