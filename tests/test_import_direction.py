@@ -1,4 +1,4 @@
-"""Reads every import of the project and holds it against the table of floors.
+"""Reads every import of the project and holds it against the floors of docs/architecture.md.
 
 Imports inside functions count for the direction; what `import sact_tf` costs is decided by those
 at the top of modules.
@@ -6,6 +6,7 @@ at the top of modules.
 
 import graphlib
 import pathlib
+import re
 import sys
 
 import pytest
@@ -15,13 +16,15 @@ from tests.import_graph import part_of
 
 _ROOT = pathlib.Path(__file__).parents[1]
 
+_MAP = (_ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
 _BASE = ("command_line", "errors", "files", "paths", "version")
-_FLOORS = {"ops": 0, "layers": 1, "models": 2}
-_F3 = ("budget", "checkpoints", "data", "detection", "saliency", "serving", "visualization")
-_FLOORS |= dict.fromkeys(_F3, 3) | {"training": 4}
+_FLOORS = {
+    part: int(floor) for floor, part in re.findall(r"^\| (\d) \| `sact_tf/(\w+)` \|", _MAP, re.M)
+}
+_F3 = tuple(part for part, floor in _FLOORS.items() if floor == 3)
 # Inside training, from the bottom up.
-_TRAINING = ("errors", "config", "run_directory", "loop", "reports", "classification", "detection",
-             "images", "experiments")  # fmt: skip
+_TRAINING = tuple(re.findall(r"^\| `(\w+)` \|", _MAP, re.M))
 _OUTSIDE = ("benchmarks", "tests", "train")
 _STARTS_PROGRAMS = ("command_line", "absl")
 _LIGHT = {"keras", "numpy", "sact_tf", "tensorflow"} | sys.stdlib_module_names
@@ -108,6 +111,13 @@ def test_every_part_of_the_package_has_a_floor(project):
 def test_every_folder_of_training_has_a_floor(project):
     folders = {_training_folder(m) for m in project if m.startswith("sact_tf.training.")}
     assert folders == set(_TRAINING)
+
+
+def test_the_map_names_what_is_there():
+    folders = {path.parent.name for path in _ROOT.glob("sact_tf/training/*/__init__.py")}
+    assert folders == set(_TRAINING) - {"errors"}
+    named = re.findall(r"`((?:sact_tf|train|tests|docs)/[\w./]+)`", _MAP)
+    assert len(named) > 15 and [name for name in named if not (_ROOT / name).exists()] == []
 
 
 def test_imports_point_downwards(project):
