@@ -1,11 +1,8 @@
 """A folder of images with one sub-folder per class."""
 
-import concurrent.futures
 import hashlib
-import logging
 import os
 import pathlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,15 +11,10 @@ import numpy as np
 from sact_tf.data.checks import check_split
 from sact_tf.data.classification_data import IndexedClassificationData
 from sact_tf.data.images import EXTENSIONS, is_image_name, read_image
+from sact_tf.data.pipeline import trial_reading
 from sact_tf.errors import UserError
 
-_logger = logging.getLogger(__name__)
-
 _DEFAULT_VALIDATION_FRACTION = 0.1
-_CHECKED_FILES = 50_000
-_CHECKED_BYTES = 2**30
-_PROGRESS_SECONDS = 5.0
-_LISTED_FILES = 10
 
 
 class ImageFolder(IndexedClassificationData):
@@ -110,28 +102,18 @@ class ImageFolder(IndexedClassificationData):
 
     def _is_small(self) -> bool:
         paths = [path for files in self._files.values() for path, _ in files]
-        return len(paths) <= _CHECKED_FILES and sum(map(_size, paths)) <= _CHECKED_BYTES
+        return trial_reading.are_few(paths)
 
     def _check_files(self) -> None:
         """Decodes every image; reports, or takes out, those that cannot be read."""
         paths = [path for files in self._files.values() for path, _ in files]
-        reported = time.monotonic()
-        errors = {}
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done, (path, error) in enumerate(zip(paths, pool.map(_error, paths), strict=True)):
-                if error is not None:
-                    errors[path] = error
-                if time.monotonic() - reported > _PROGRESS_SECONDS:
-                    reported = time.monotonic()
-                    _logger.warning("checking images: %d of %d", done + 1, len(paths))
+        found = trial_reading.unreadable(lambda index: read_image(paths[index]), len(paths))
+        errors = {paths[index]: error for index, error in found.items()}
         if not errors:
             return
-        first = next(iter(errors.values()))
         if not self._corrupt.skip:
-            more = (
-                f"; {len(errors)} of {len(paths)} images are like that" if len(errors) > 1 else ""
-            )
-            raise UserError(f"{first}{more} (skip_corrupt=true counts and skips them)")
+            trial_reading.refuse(errors, len(paths))
+        first = next(iter(errors.values()))
         for split, files in self._files.items():
             self._files[split] = [file for file in files if file[0] not in errors]
         readable = {label for _, label in self._files["train"]}
@@ -139,29 +121,7 @@ class ImageFolder(IndexedClassificationData):
             if label not in readable:
                 raise UserError(f"Class {name!r} has no readable training image; {first}")
         self._corrupt.update({path: str(error) for path, error in errors.items()})
-        listed = "; ".join(map(str, list(errors.values())[:_LISTED_FILES]))
-        _logger.warning(
-            "skip_corrupt: %d of %d images cannot be read and are skipped: %s%s",
-            len(errors),
-            len(paths),
-            listed,
-            "; ..." if len(errors) > _LISTED_FILES else "",
-        )
-
-
-def _error(path: str) -> UserError | None:
-    try:
-        read_image(path)
-    except UserError as error:
-        return error
-    return None
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:  # A dangling link; reading it says what is wrong.
-        return 0
+        trial_reading.warn_of_skipped(errors, len(paths))
 
 
 def _list_classes(folder: str | os.PathLike) -> dict[str, list[str]]:

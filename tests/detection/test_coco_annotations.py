@@ -65,6 +65,19 @@ def test_missing_sizes_are_allowed(tmp_path):
     assert read(tmp_path, value).images[0].height is None
 
 
+def test_ids_of_64_bits_stay_apart(tmp_path):
+    first, last = 2**53, 2**63 - 1  # As floats, the first one and its neighbour are one number.
+    categories = [{"id": number, "name": str(number)} for number in (last, first + 1, first)]
+    value = content(
+        {last: (30, 40)},
+        [annotation(i, last, [1, 2, 3, 4], c["id"]) for i, c in enumerate(categories)],
+        categories,
+    )
+    found = read(tmp_path, value)
+    assert found.category_ids == [first, first + 1, last] and found.images[0].image_id == last
+    np.testing.assert_array_equal(found.images[0].classes, [2, 1, 0])
+
+
 def _change(**changes):
     def apply(value):
         value["annotations"][1].update(changes)
@@ -90,6 +103,20 @@ _NONSENSE = {
     "area": (_change(area=-1), [_WHERE, "area", "-1"]),
     "image": (_change(image_id=99), ["annotation 2 of image 99", "no such image"]),
     "same id": (_change(id=1), ["annotation id 1 is given twice"]),
+    "text for a category": (
+        _change(category_id="3"),
+        [_WHERE, "expected category_id to be an int, received '3'"],
+    ),
+    "text for an image": (_change(image_id="11"), ["expected image_id to be an int", "'11'"]),
+    "box of a number that no float holds": (_change(bbox=[1, 2, 10**400, 4]), ["four numbers"]),
+    "id of an image over 64 bits": (
+        _append("images", {"id": 2**63, "file_name": "x"}),
+        ["every image", "64 bits", str(2**63)],
+    ),
+    "id of a category over 64 bits": (
+        _append("categories", {"id": -(2**70), "name": "x"}),
+        ["every category", "64 bits"],
+    ),
     "no id": (_change(id="x"), ["every annotation to have an id"]),
     "image twice": (_append("images", {"id": 11, "file_name": "x"}), ["image id 11", "twice"]),
     "image without file": (_append("images", {"id": 13}), ["image 13", "file_name"]),

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from sact_tf.data.pipeline import trial_reading
 from sact_tf.detection.data import CocoFolder
 from sact_tf.detection.evaluation import evaluate_detections
 from sact_tf.errors import UserError, user_error_in
@@ -161,6 +162,42 @@ def test_unusable_images_are_skipped_on_demand(tmp_path, how):
     assert [path.endswith("5.png (image 5)") for path in data.corrupt_images] == [True]
 
 
+@pytest.mark.parametrize("how", ["missing", "cut off", "of another size"])
+def test_an_unusable_held_out_image_is_known_before_anything_is_trained(tmp_path, how):
+    held_out = _broken(tmp_path / "held out", how)
+    with pytest.raises(UserError, match=r"5\.png \(image 5\).*skip_corrupt=true"):
+        folder_data(*write_many(tmp_path / "train"), held_out)
+    data = folder_data(*write_many(tmp_path / "train"), held_out, skip_corrupt=True)
+    assert data.num_examples("train") == 7 and data.num_examples("validation") == 6
+
+
+def test_large_training_sets_are_not_read_twice_held_out_images_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_reading, "_FEW_FILES", 6)
+    good, broken = write_many(tmp_path / "good"), _broken(tmp_path / "broken", "cut off")
+    assert folder_data(*broken, good).num_examples("train") == 7
+    with pytest.raises(UserError, match="image 5"):
+        folder_data(*good, broken)
+
+
+@pytest.mark.parametrize("skip_corrupt", [False, True])
+def test_a_folder_without_any_of_the_images_is_the_wrong_one(tmp_path, caplog, skip_corrupt):
+    annotations, _ = write_many(tmp_path)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(UserError, match="other: none of the 7 images of .*json is there.* 1.png"):
+        folder_data(annotations, tmp_path / "other", skip_corrupt=skip_corrupt)
+    assert not caplog.records
+
+
+def test_skipped_images_are_one_warning(tmp_path, caplog):
+    paths = write_many(tmp_path)
+    for number in (2, 5, 6):
+        (paths[1] / f"{number}.png").unlink()
+    folder_data(*paths, write_many(tmp_path / "held out"), skip_corrupt=True)
+    assert [record.getMessage().partition(":")[2][:14] for record in caplog.records] == [
+        " 3 of 7 images"
+    ]
+
+
 def test_sizes_that_are_not_annotated_come_from_the_file(tmp_path):
     annotations, images = write_set(
         tmp_path, {1: (24, 32)}, [annotation(1, 1, [30, 2, 9, 9]), annotation(2, 1, [32, 2, 1, 9])]
@@ -172,11 +209,8 @@ def test_sizes_that_are_not_annotated_come_from_the_file(tmp_path):
     np.testing.assert_array_equal(batch["boxes"], [[[2, 30, 11, 32]]])
     value["annotations"][0]["bbox"] = [40, 2, 9, 9]
     write_json(annotations, value)
-    with pytest.raises(tf.errors.OpError) as error:
-        take(folder_data(annotations, images).evaluation(1), 1)
-    assert "image 1" in str(user_error_in(error.value)) and "outside" in str(
-        user_error_in(error.value)
-    )
+    with pytest.raises(UserError, match=r"image 1\).*outside"):
+        folder_data(annotations, images)
 
 
 def test_ground_truth_as_predictions_is_perfect_through_the_files(tmp_path):

@@ -105,6 +105,10 @@ def test_stages_change_what_they_say_and_nothing_else(tmp_path):
         ("other_depths=[18]", "other_depths: expected a list of .one of 50, 101, 152, 200"),
         ("other_depths=[50]", "other_depths: only network: imagenet"),
         ("sact.ponder_weights=[0.1],adaptive.learning_rate={schedule: cosine}", "initial"),
+        (
+            "base.train.seed=4294967295,seeds=2",
+            "seeds: from base.train.seed .* received 4294967296",
+        ),
         ("sact.tau=[1]", "sact.tau: unknown key"),
     ],
 )

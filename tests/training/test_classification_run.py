@@ -94,6 +94,18 @@ def test_too_large_a_batch_and_a_missing_checkpoint_leave_nothing_behind(prepare
     assert not (tmp_path / "run").exists()
 
 
+def test_training_a_finished_run_again_keeps_what_was_evaluated(prepare):
+    run = prepare()
+    run.train(evaluates=False)
+    assert "accuracy" not in running.read_metrics(run.directory.path)
+    metrics = run.evaluate()
+    prepare().train(evaluates=False)
+    assert running.read_metrics(run.directory.path) == metrics
+    longer = prepare("train.steps=4")
+    longer.train(evaluates=False)  # Other weights: nothing is known of them.
+    assert "accuracy" not in running.read_metrics(run.directory.path)
+
+
 def test_a_finished_run_with_more_steps_goes_on(prepare, tmp_path, capsys):
     # Restored, not warm-started again.
     _plain_classifier(10).save(tmp_path / "plain.keras")

@@ -147,6 +147,8 @@ def test_wrong_file_names_file_key_and_what_is_allowed(case, tmp_path):
 WRONG_OVERRIDES = {
     "train.batch_size=-1": "train.batch_size: expected an int >= 1, received -1",
     "train.batch_size=": "train.batch_size: expected an int >= 1, received null",
+    "train.seed=4294967296": "train.seed: expected an int >= 0 and <= 4294967295, received 42949",
+    "data.cluttered_digits.seed=18446744073709551616": "seed: expected an int >= 0 and <= 42949",
     "train.batch_sise=1": "train.batch_sise: unknown key",
     "batch_size=1": "batch_size: unknown key",
     "train.batch_size.x=1": "train.batch_size: expected an int",

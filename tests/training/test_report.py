@@ -7,6 +7,7 @@ import re
 import numpy as np
 from PIL import Image
 
+from sact_tf.visualization import gallery, ponder_maps
 from tests.training import running
 
 
@@ -35,6 +36,27 @@ def test_pictures_are_whole_and_not_empty(finished_run):
         image.load()
         assert min(image.size) > 150
         assert np.asarray(image.convert("RGB")).std() > 5
+
+
+def test_a_picture_that_fails_costs_neither_metrics_nor_report(prepare, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise RuntimeError("no such <font>")
+
+    monkeypatch.setattr(gallery, "gallery_figure", fail)
+    monkeypatch.setattr(ponder_maps, "displayable", fail)  # Of TensorBoard's pictures.
+    run = prepare()
+    run.train(evaluates=True)
+    metrics = run.evaluate()
+    assert running.read_metrics(run.directory.path) == metrics and "accuracy" in metrics
+    assert sorted(file.name for file in run.directory.pictures.iterdir()) == [
+        "curves.png", "flops.png", "unit_usage.png",
+    ]  # fmt: skip
+    text = _text(run.directory.report.read_text())
+    assert "gallery.png could not be drawn: RuntimeError: no such &lt;font&gt;" in text
+    assert text.count("PICTURE") == 6 and f"{metrics['accuracy']:.2%}" in text
+    said = [record.getMessage() for record in caplog.records]
+    assert any("gallery.png cannot be drawn: RuntimeError" in line for line in said)
+    assert any(line.startswith("TensorBoard lacks pictures") for line in said)
 
 
 def test_report_says_what_the_metrics_say(finished_run):

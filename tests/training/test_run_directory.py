@@ -54,6 +54,17 @@ def test_a_longer_run_is_accepted_and_said(load, tmp_path):
                        "train.steps": (12, 99)}  # fmt: skip
 
 
+def test_damaged_images_may_be_skipped_from_now_on(load, tmp_path):
+    folder = (
+        "data={source: image_folder, image_folder: {train_dir: photos}, skip_corrupt: false, "
+        "cluttered_digits: null, preprocessing: {name: cifar, image_size: 16}}"
+    )
+    directory = RunDirectory(tmp_path / "run")
+    directory.save(load(folder))
+    changes = directory.compare(load(folder, "data.skip_corrupt=true"))
+    assert changes == {"data.skip_corrupt": (False, True)}
+
+
 @pytest.mark.parametrize(
     ("written", "override", "is_finished"),
     [

@@ -18,6 +18,8 @@ _logger = logging.getLogger(__name__)
 
 # Annotation tools round; a box may end this far outside without being nonsense.
 _TOLERANCE = 1.0
+# Results and batches carry ids as int64.
+_LARGEST_ID = 2**63 - 1
 
 
 @dataclasses.dataclass
@@ -64,7 +66,7 @@ def read_annotations(path: str | os.PathLike) -> CocoAnnotations:
     if without_area:
         _logger.warning("%s: %d boxes without area are left out", path, without_area)
     annotated = [
-        AnnotatedImage(image_id, *image, *_arrays(per_image[image_id], categories))
+        AnnotatedImage(image_id, *image, *_arrays(per_image[image_id]))
         for image_id, image in images.items()
     ]
     ids = sorted(categories)
@@ -129,21 +131,25 @@ def _read_images(entries: list) -> dict[int, tuple[str, int | None, int | None]]
 
 
 def _read_objects(entries: list, images, categories) -> tuple[dict[int, list], int]:
-    """Returns the rows (x, y, w, h, category, crowd, area) of each image, and how many boxes have
+    """Returns the rows ([x, y, w, h], class, crowd, area) of each image, and how many boxes have
     no area."""
     per_image: dict[int, list] = {number: [] for number in images}
+    # Categories in the order of their ids, which never pass through floats.
+    classes = {number: label for label, number in enumerate(sorted(categories))}
     seen, without_area = set(), 0
     for entry in entries:
         number = _id(entry, "annotation")
-        image = entry.get("image_id")
+        image, category = entry.get("image_id"), entry.get("category_id")
         where = f"annotation {number} of image {image!r}"
         if number in seen:
             raise _Nonsense(f"{where}: the annotation id {number} is given twice")
         seen.add(number)
-        if not _is_int(image) or image not in images:
+        for key, value in (("image_id", image), ("category_id", category)):
+            if not _is_int(value):
+                raise _Nonsense(f"{where}: expected {key} to be an int, received {value!r:.99}")
+        if image not in images:
             raise _Nonsense(f"{where}: there is no such image")
-        category = entry.get("category_id")
-        if not _is_int(category) or category not in categories:
+        if category not in categories:
             raise _Nonsense(
                 f"{where}: there is no category {category!r} (there are {len(categories)}, "
                 f"{_shown(sorted(categories))})"
@@ -160,7 +166,7 @@ def _read_objects(entries: list, images, categories) -> tuple[dict[int, list], i
             without_area += 1
             continue
         area = box[2] * box[3] if area is None else area
-        per_image[image].append((*box, category, crowd, area))
+        per_image[image].append((box, classes[category], crowd, area))
     return per_image, without_area
 
 
@@ -202,17 +208,26 @@ def has_area(box: Sequence[float], height: int | None, width: int | None, where:
     return inside and box_width > 0 and box_height > 0
 
 
-def _arrays(rows: list, categories: dict[int, str]) -> tuple[np.ndarray, ...]:
+def _arrays(rows: list) -> tuple[np.ndarray, ...]:
     """Boxes, classes, crowd flags and areas of one image."""
-    table = np.array(rows, np.float64).reshape(-1, 7)
-    classes = np.searchsorted(sorted(categories), table[:, 4]).astype(np.int32)
-    return table[:, :4], classes, table[:, 5] > 0, table[:, 6]
+    boxes, classes, crowd, areas = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return (
+        np.array(boxes, np.float64).reshape(-1, 4),
+        np.array(classes, np.int32),
+        np.array(crowd, bool),
+        np.array(areas, np.float64),
+    )
 
 
 def _id(entry: Any, kind: str) -> int:
     if not isinstance(entry, dict) or not _is_int(entry.get("id")):
         raise _Nonsense(
             f"expected every {kind} to have an id that is an int, received {entry!r:.99}"
+        )
+    if abs(entry["id"]) > _LARGEST_ID:
+        raise _Nonsense(
+            f"expected the id of every {kind} to be an int of at most 64 bits "
+            f"(up to {_LARGEST_ID}), received {entry['id']!s:.99}"
         )
     return entry["id"]
 
@@ -222,7 +237,12 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # An int of hundreds of digits.
+        return False
 
 
 def _shown(ids: list[int]) -> str:

@@ -2,13 +2,14 @@
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from sact_tf.data.checks import check_split
 from sact_tf.data.images import decode_image
+from sact_tf.data.pipeline import trial_reading
 from sact_tf.detection.data.annotated_image import (
     AnnotatedImage,
     coco_ground_truth,
@@ -26,6 +27,9 @@ class CocoFolder(DetectionData):
     background. Boxes are cut off at the border of the image for training; evaluation takes them as
     they are annotated. Grey, transparent and other pictures become RGB (`read_image`); one that a
     camera has marked as turned is turned where the annotated size says so.
+
+    All held-out images, and up to 50,000 training images of 1 GiB together, are read once at
+    construction, so that a damaged one is reported before training starts.
 
     Args:
         train_annotations: JSON file, see `read_annotations`.
@@ -60,7 +64,11 @@ class CocoFolder(DetectionData):
             self._folders[split] = pathlib.Path(folder).expanduser()
             if not self._folders[split].is_dir():
                 raise UserError(f"{folder}: no such folder of images")
-            self._check_files(split)
+            self._check_folder(split)
+        for split in ("validation", "train"):
+            # What is held out is read to the last image in any case, after all the training.
+            reads = split == "validation" or self._are_few(split)
+            self._take_out_unreadable(split, self._read if reads else self._look_for)
 
     def num_examples(self, split: str) -> int:
         return len(self._annotations[check_split(split)].images)
@@ -92,15 +100,36 @@ class CocoFolder(DetectionData):
     def _file(self, split: str, image: AnnotatedImage) -> pathlib.Path:
         return self._folders[split] / image.file_name
 
-    def _check_files(self, split: str) -> None:
+    def _look_for(self, split: str, index: int) -> None:
+        if not self._file(split, self._annotations[split].images[index]).is_file():
+            raise UserError(f"{self._path(split, index)}: the file is missing")
+
+    def _check_folder(self, split: str) -> None:
+        """A folder without any of the files is the wrong one."""
+        annotations = self._annotations[split]
+        files = [self._file(split, image) for image in annotations.images]
+        if files and not any(file.is_file() for file in files):
+            raise UserError(
+                f"{self._folders[split]}: none of the {len(files)} images of {annotations.path} "
+                f"is there, such as {annotations.images[0].file_name}"
+            )
+
+    def _are_few(self, split: str) -> bool:
         images = self._annotations[split].images
-        missing = [i for i, image in enumerate(images) if not self._file(split, image).is_file()]
-        for index in missing:
-            more = f"; so are {len(missing) - 1} more" if len(missing) > 1 else ""
-            error = UserError(f"{self._path(split, index)}: the file is missing{more}")
-            self._corrupt.report(self._path(split, index), error)
-        gone = set(missing)
-        self._annotations[split].images = [im for i, im in enumerate(images) if i not in gone]
+        return trial_reading.are_few([os.fspath(self._file(split, image)) for image in images])
+
+    def _take_out_unreadable(self, split: str, read: Callable[[str, int], object]) -> None:
+        """Reads every image; refuses, or takes out, those that cannot be read."""
+        annotations = self._annotations[split]
+        count = len(annotations.images)
+        errors = trial_reading.unreadable(lambda index: read(split, index), count)
+        if not errors:
+            return
+        if not self._corrupt.skip or len(errors) == count:
+            trial_reading.refuse(errors, count)
+        self._corrupt.update({self._path(split, i): str(error) for i, error in errors.items()})
+        trial_reading.warn_of_skipped(errors, count)
+        annotations.images = [im for i, im in enumerate(annotations.images) if i not in errors]
 
 
 def decode_as_annotated(

@@ -6,7 +6,7 @@ from typing import Literal
 from official.modeling.hyperparams import base_config
 
 from sact_tf.training.config.checks import BLOCKS, forbid
-from sact_tf.training.config.field_types import NonNegativeInt, OpenFraction, PositiveInt
+from sact_tf.training.config.field_types import NonNegativeInt, OpenFraction, PositiveInt, Seed
 from sact_tf.training.config.loading import ConfigError
 from sact_tf.training.config.sections import ModelConfig
 from sact_tf.training.config.training_config import TrainingConfig
@@ -48,7 +48,7 @@ class ClutteredDigitsConfig(base_config.Config):
     distractor_size: PositiveInt = 8
     num_train: PositiveInt = 12_800
     num_validation: PositiveInt = 1_000
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
 
 
 @dataclasses.dataclass

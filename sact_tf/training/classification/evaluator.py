@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from sact_tf.models import ImageClassifier
 from sact_tf.training.classification.trainer import cross_entropy
-from sact_tf.training.loop.evaluator import Evaluator, joined
+from sact_tf.training.loop.evaluator import Evaluator, joined, pictures_for_tensorboard
 from sact_tf.training.loop.unit_usage import usage_scalars
 from sact_tf.training.reports.localization import localization_auc
 
@@ -147,7 +147,8 @@ class ClassificationEvaluator(Evaluator):
             cost = arrays[f"ponder_cost/{name}"]
             result[f"ponder_cost/{name}"] = float(cost.mean(dtype=np.float64))
         result.update(usage_scalars(self.unit_usage))
-        self._write_pictures()
+        with pictures_for_tensorboard():
+            self._write_pictures()
         return result
 
     def _write_pictures(self) -> None:

@@ -1,9 +1,11 @@
 """`report.html` and the pictures of a classification run."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from sact_tf.models import ImageClassifier
 from sact_tf.training.classification.config import ClassificationConfig
@@ -45,7 +47,7 @@ def write_report(
         drawings |= _spent(metrics, evaluator.flops)
     drawings["Training"] = Drawing(
         "curves",
-        report_parts.curves_picture(_panels(history, metrics)),
+        lambda theme: curves.curves_figure(_panels(history, metrics), theme=theme),
         "Training curves. Lines of training are means over the steps of one log interval, with "
         "batch normalization in training mode; points are evaluations on all held-out images.",
     )
@@ -119,6 +121,23 @@ def _losses(history: Sequence[Record]) -> str:
 
 def _gallery(evaluator: ClassificationEvaluator, plain_flops: int) -> Drawing:
     samples = evaluator.samples
+    boxed = any(sample.box is not None for sample in samples)
+    return Drawing(
+        "gallery",
+        lambda theme: _gallery_figure(evaluator, plain_flops, theme),
+        f"Of {len(samples)} held-out images, those of the lowest, the middle and the highest "
+        "mean ponder cost; below each image its total ponder cost map: ponder cost (units "
+        "computed + remainder) summed over the blocks, per position of the image, all maps on "
+        "one colour scale. Under each pair: predicted class (true class where it is another), "
+        "and the FLOPs spent as a share of the plain network's."
+        + (" The red box is the object's; the network never saw it." if boxed else ""),
+    )
+
+
+def _gallery_figure(
+    evaluator: ClassificationEvaluator, plain_flops: int, theme: figures.Theme
+) -> Figure:
+    samples = evaluator.samples
     limits = ponder_maps.shared_limits(sample.ponder_map for sample in samples)
     rows = {}
     costs = [sample.cost for sample in samples]
@@ -134,17 +153,7 @@ def _gallery(evaluator: ClassificationEvaluator, plain_flops: int) -> Drawing:
             )
             for sample in chosen
         ]
-    boxed = any(sample.box is not None for sample in samples)
-    return Drawing(
-        "gallery",
-        figures.render(lambda theme: gallery.gallery_figure(rows, limits, theme=theme)),
-        f"Of {len(samples)} held-out images, those of the lowest, the middle and the highest "
-        "mean ponder cost; below each image its total ponder cost map: ponder cost (units "
-        "computed + remainder) summed over the blocks, per position of the image, all maps on "
-        "one colour scale. Under each pair: predicted class (true class where it is another), "
-        "and the FLOPs spent as a share of the plain network's."
-        + (" The red box is the object's; the network never saw it." if boxed else ""),
-    )
+    return gallery.gallery_figure(rows, limits, theme=theme)
 
 
 def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
@@ -152,7 +161,7 @@ def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
     return {
         "Units per block": Drawing(
             "unit_usage",
-            report_parts.unit_usage_picture(metrics),
+            functools.partial(report_parts.unit_usage, metrics),
             "Share of positions (of all held-out images) at which each residual unit was computed; "
             "in the titles the mean number of units. The first unit of a block is computed "
             "everywhere.",
@@ -160,7 +169,7 @@ def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
         ),
         "FLOPs per image": Drawing(
             "flops",
-            figures.render(lambda theme: charts.flops_figure(flops.tolist(), plain, theme)),
+            lambda theme: charts.flops_figure(flops.tolist(), plain, theme),
             "FLOPs (multiply-add = 2, convolutions only, halting branches included) of each "
             "held-out image; dashed: the same network without halting.",
         ),

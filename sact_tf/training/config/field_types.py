@@ -24,14 +24,17 @@ class Range:
     def __str__(self) -> str:
         parts = []
         if self.minimum > -math.inf:
-            parts.append(f"{'>' if self.exclude_minimum else '>='} {self.minimum:g}")
+            parts.append(f"{'>' if self.exclude_minimum else '>='} {_exactly(self.minimum)}")
         if self.maximum < math.inf:
-            parts.append(f"{'<' if self.exclude_maximum else '<='} {self.maximum:g}")
+            parts.append(f"{'<' if self.exclude_maximum else '<='} {_exactly(self.maximum)}")
         return " and ".join(parts)
 
 
 PositiveInt = Annotated[int, Range(1)]
 NonNegativeInt = Annotated[int, Range(0)]
+# What the random generators of Python, NumPy and TensorFlow all take.
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[int, Range(0, LARGEST_SEED)]
 PositiveFloat = Annotated[float, Range(0, exclude_minimum=True)]
 NonNegativeFloat = Annotated[float, Range(0)]
 # Of [0, 1): momentum, label smoothing.
@@ -78,6 +81,10 @@ def describe(annotation: Any) -> str:
         return f"a list of ({describe(args[0])})"
     names = {type(None): "null", bool: "true or false", int: "an int", float: "a number"}
     return names.get(annotation, "a text" if annotation is str else str(annotation))
+
+
+def _exactly(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _shown(value: Any) -> str:

@@ -12,6 +12,7 @@ from sact_tf.training.config.field_types import (
     OpenFraction,
     PositiveFloat,
     PositiveInt,
+    Seed,
 )
 
 
@@ -129,7 +130,7 @@ class TrainConfig(base_config.Config):
     gradient_clip_norm: PositiveFloat | None = None
     weight_average: WeightAverageConfig | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     warm_start: str | None = None
     flops_budget: PositiveFloat | None = None
     log_every: PositiveInt = 100

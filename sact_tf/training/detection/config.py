@@ -12,6 +12,7 @@ from sact_tf.training.config.field_types import (
     OpenFraction,
     PositiveFloat,
     PositiveInt,
+    Seed,
 )
 from sact_tf.training.config.loading import ConfigError
 from sact_tf.training.config.sections import EvaluationConfig, ModelConfig, TrainConfig
@@ -90,7 +91,7 @@ class DigitScenesConfig(base_config.Config):
     max_distractor: PositiveInt = 16
     num_train: PositiveInt = 4_000
     num_validation: PositiveInt = 300
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ import tensorflow as tf
 from sact_tf.detection import FasterRCNN
 from sact_tf.detection.data import DetectionData
 from sact_tf.detection.evaluation import coco_results, evaluate_detections
-from sact_tf.training.loop.evaluator import Evaluator, joined
+from sact_tf.training.loop.evaluator import Evaluator, joined, pictures_for_tensorboard
 from sact_tf.training.loop.unit_usage import usage_scalars
 from sact_tf.training.reports.localization import box_masks, mask_auc
 from sact_tf.visualization import detections as drawing
@@ -166,7 +166,8 @@ class DetectionEvaluator(Evaluator):
         if "auc" in arrays and np.isfinite(arrays["auc"]).any():
             result["ponder_localization_auc"] = float(np.nanmean(arrays["auc"]))
         result |= self._block_numbers(arrays)
-        self._write_pictures()
+        with pictures_for_tensorboard():
+            self._write_pictures()
         return result
 
     def _block_numbers(self, arrays) -> dict[str, float]:

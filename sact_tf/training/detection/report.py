@@ -1,9 +1,11 @@
 """`report.html` and the pictures of a detection run."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from sact_tf.training.config.loading import given
 from sact_tf.training.detection.config import DetectionConfig
@@ -51,7 +53,7 @@ def write_report(
     if panels:
         drawings["Training"] = Drawing(
             "curves",
-            report_parts.curves_picture(panels),
+            lambda theme: curves.curves_figure(panels, theme=theme),
             "Training curves. Lines of training are means over the steps of one log interval; "
             "points are evaluations on all held-out images.",
         )
@@ -116,6 +118,17 @@ def _key_numbers(metrics: dict[str, Any]) -> str:
 
 
 def _detections(evaluator: DetectionEvaluator) -> Drawing:
+    caption = "Held-out images with the detections of a score of at least 50 %"
+    if evaluator.model.halting_kind is not None:
+        caption += (
+            ", each beside the ponder cost map of the feature extractor: ponder cost (units "
+            "computed + remainder) summed over its blocks, per position, on one colour scale; "
+            "above it the FLOPs as a share of the plain extractor's"
+        )
+    return Drawing("detections", functools.partial(_detections_figure, evaluator), f"{caption}.")
+
+
+def _detections_figure(evaluator: DetectionEvaluator, theme: figures.Theme) -> Figure:
     samples, model = evaluator.samples, evaluator.model
     limits = ponder_maps.shared_limits(sample.ponder_map for sample in samples)
     shown = [
@@ -132,15 +145,7 @@ def _detections(evaluator: DetectionEvaluator) -> Drawing:
         )
         for sample in samples
     ]
-    caption = "Held-out images with the detections of a score of at least 50 %"
-    if model.halting_kind is not None:
-        caption += (
-            ", each beside the ponder cost map of the feature extractor: ponder cost (units "
-            "computed + remainder) summed over its blocks, per position, on one colour scale; "
-            "above it the FLOPs as a share of the plain extractor's"
-        )
-    picture = figures.render(lambda theme: detections_figure(shown, limits, theme=theme))
-    return Drawing("detections", picture, f"{caption}.")
+    return detections_figure(shown, limits, theme=theme)
 
 
 def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
@@ -148,13 +153,13 @@ def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
     return {
         "Units per block": Drawing(
             "unit_usage",
-            report_parts.unit_usage_picture(metrics),
+            functools.partial(report_parts.unit_usage, metrics),
             "Share of positions (of all held-out images, without padding) at which each residual "
             "unit of the extractor was computed. The first unit of a block is computed everywhere.",
         ),
         "FLOPs per image": Drawing(
             "flops",
-            figures.render(lambda theme: charts.flops_figure(flops.tolist(), plain, theme)),
+            lambda theme: charts.flops_figure(flops.tolist(), plain, theme),
             "FLOPs of the feature extractor (multiply-add = 2, convolutions only, halting branches "
             "included) on each held-out image; dashed: the mean without halting.",
         ),

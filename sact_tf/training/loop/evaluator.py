@@ -1,12 +1,16 @@
 """The evaluation loop of all programs, on any number of replicas."""
 
 import abc
+import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import orbit
 import tensorflow as tf
+
+_logger = logging.getLogger(__name__)
 
 
 class Evaluator(orbit.StandardEvaluator, abc.ABC):
@@ -65,6 +69,19 @@ class Evaluator(orbit.StandardEvaluator, abc.ABC):
             if len(next(iter(arrays.values()))):
                 state = self.collect(state, arrays)
         return state
+
+
+@contextlib.contextmanager
+def pictures_for_tensorboard() -> Iterator[None]:
+    """Around the drawing of pictures at the end of an evaluation, whose numbers count more.
+
+    What cannot be drawn is said and left out.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        _logger.warning("TensorBoard lacks pictures of this evaluation: %s", reason)
 
 
 def joined(batches: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

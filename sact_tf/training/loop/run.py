@@ -27,7 +27,7 @@ from sact_tf.training.run_directory.checkpoints import (
     found_checkpoints,
     tracked_variables,
 )
-from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.run_directory.directory import RunDirectory, read_metrics
 from sact_tf.training.run_directory.history import History
 from sact_tf.training.run_directory.lock import lock_run
 from sact_tf.version import __version__
@@ -147,7 +147,13 @@ class TrainingRun:
         self.progress.close()
         self._save_model()
         if not evaluates:
-            self._write_metrics({**self._common_metrics(), **self.task.training_metrics()})
+            self._write_metrics(
+                {
+                    **self._evaluated_before(),
+                    **self._common_metrics(),
+                    **self.task.training_metrics(),
+                }
+            )
 
     def stop(self) -> str | None:
         """Saves what there is before the process ends.
@@ -207,6 +213,11 @@ class TrainingRun:
                 "python": platform.python_version(),
             },
         }
+
+    def _evaluated_before(self) -> dict[str, Any]:
+        """What `metrics.json` says of an evaluation at this very step."""
+        metrics = read_metrics(self.directory.metrics)
+        return metrics if metrics.get("steps") == self.step else {}
 
     def _write_metrics(self, metrics: dict[str, Any]) -> None:
         if self.is_chief:

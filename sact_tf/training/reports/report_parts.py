@@ -1,14 +1,20 @@
 """What the reports of all runs have in common."""
 
 import dataclasses
-from collections.abc import Sequence
+import logging
+import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from sact_tf.files import atomic_path, atomic_write_text
 from sact_tf.training.config.loading import dump_config
 from sact_tf.training.config.training_config import TrainingConfig
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.visualization import charts, curves, figures, html
+
+_logger = logging.getLogger(__name__)
 
 HALTING_NAMES = {None: "without halting", "act": "with ACT", "sact": "with SACT"}
 
@@ -24,13 +30,13 @@ class Drawing:
 
     Attributes:
         name: of its file, without the ending.
-        picture: as drawn.
+        draw: makes the figure, in the colours of a theme.
         caption: plain text.
         below: HTML that follows.
     """
 
     name: str
-    picture: figures.Picture
+    draw: Callable[[figures.Theme], Figure]
     caption: str
     below: Sequence[str] = ()
 
@@ -56,9 +62,8 @@ def write_page(
     """
     sections = {"Results": list(results)}
     for heading, drawing in drawings.items():
-        with atomic_path(directory.pictures / f"{drawing.name}.png") as temporary:
-            temporary.write_bytes(drawing.picture.standalone)
-        sections[heading] = [html.picture(drawing.picture, drawing.caption), *drawing.below]
+        file = directory.pictures / f"{drawing.name}.png"
+        sections[heading] = [drawn(file, drawing.draw, drawing.caption), *drawing.below]
     sections["Settings"] = [
         html.folded_text("config.yaml", dump_config(config)),
         html.table(("package", "version"), sorted(metrics["versions"].items())),
@@ -66,15 +71,34 @@ def write_page(
     atomic_write_text(directory.report, html.page(title, _lead(config, metrics), sections))
 
 
-def unit_usage_picture(metrics: dict[str, Any]) -> figures.Picture:
-    """The share of positions at which each unit was computed."""
-    usage, units = metrics["unit_usage"], metrics["num_units"]
-    return figures.render(lambda theme: charts.unit_usage_figure(usage, units, theme=theme))
+def drawn(file: pathlib.Path, draw: Callable[[figures.Theme], Figure], caption: str) -> str:
+    """Writes a picture, and returns the HTML that shows it.
+
+    A picture that cannot be drawn is missing, with a word in its place: better a report without a
+    picture than results without a report.
+
+    Args:
+        file: PNG file to write.
+        draw: makes the figure, in the colours of a theme.
+        caption: plain text.
+    """
+    try:
+        picture = figures.render(draw)
+    # Whatever a drawing library meets (a font, a number that is none) must not cost the report.
+    except Exception as error:
+        # One of an evaluation before would look like this one's.
+        file.unlink(missing_ok=True)
+        reason = f"{type(error).__name__}: {error}"
+        _logger.warning("the report lacks a picture: %s cannot be drawn: %s", file.name, reason)
+        return html.paragraph(f"{file.name} could not be drawn: {reason}")
+    with atomic_path(file) as temporary:
+        temporary.write_bytes(picture.standalone)
+    return html.picture(picture, caption)
 
 
-def curves_picture(panels: Sequence[curves.Panel]) -> figures.Picture:
-    """The training curves."""
-    return figures.render(lambda theme: curves.curves_figure(panels, theme=theme))
+def unit_usage(metrics: dict[str, Any], theme: figures.Theme) -> Figure:
+    """Draws the share of positions at which each unit was computed."""
+    return charts.unit_usage_figure(metrics["unit_usage"], metrics["num_units"], theme=theme)
 
 
 def records_of(history: Sequence[Record], kind: str) -> list[Record]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from official.modeling.hyperparams import base_config
 
 from sact_tf.training.classification.config import ClassificationConfig
-from sact_tf.training.config.field_types import PositiveFloat, PositiveInt
+from sact_tf.training.config.field_types import LARGEST_SEED, PositiveFloat, PositiveInt
 from sact_tf.training.config.loading import ConfigError, RootConfig, unlocked_copy
 from sact_tf.training.experiments.stage import StageConfig, apply_stage
 
@@ -82,6 +82,13 @@ class TradeoffConfig(RootConfig):
                 )
         if self.other_depths and self.base.model.network != "imagenet":
             raise ConfigError("other_depths", "only network: imagenet has standard depths")
+        last_seed = self.base.train.seed + self.seeds - 1
+        if last_seed > LARGEST_SEED:
+            raise ConfigError(
+                "seeds",
+                f"from base.train.seed ({self.base.train.seed}) on: expected the last one to be at "
+                f"most {LARGEST_SEED}, received {last_seed}",
+            )
         for run in planned_runs(self):
             if run.method in ("act", "sact", "act_budget", "sact_budget"):
                 try:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from sact_tf.files import atomic_path, atomic_write_json, atomic_write_text
+from sact_tf.files import atomic_write_json, atomic_write_text
+from sact_tf.training.reports.report_parts import drawn
 from sact_tf.training.reports.tables import render
 from sact_tf.visualization import charts, figures, html
 
@@ -43,15 +44,12 @@ def write_results(directory: pathlib.Path, rows: Sequence[Row], settings: str) -
             `evaluate_at` gave.
         settings: the config as YAML.
     """
-    picture = figures.render(lambda theme: tradeoff_figure(rows, theme))
     atomic_write_text(directory / "tradeoff.csv", csv_text(rows))
     header, body = units_table(rows)
     atomic_write_text(directory / "units_per_block.md", render([header, *body], "markdown") + "\n")
-    with atomic_path(directory / "tradeoff.png") as temporary:
-        temporary.write_bytes(picture.standalone)
     evaluations = [{**row, "name": f"{row['run']} at {row['image_size']}"} for row in rows]
     atomic_write_json(directory / "metrics.json", {"evaluations": evaluations})
-    atomic_write_text(directory / "report.html", _report(rows, picture, settings))
+    atomic_write_text(directory / "report.html", _report(directory, rows, settings))
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -144,7 +142,7 @@ def _point(group: Sequence[Row], scale: float) -> tuple[float, float, float, flo
     )
 
 
-def _report(rows: Sequence[Row], picture: figures.Picture, settings: str) -> str:
+def _report(directory: pathlib.Path, rows: Sequence[Row], settings: str) -> str:
     seeds = len({row["seed"] for row in rows})
     examples = rows[0]["num_examples"]
     caption = (
@@ -152,8 +150,9 @@ def _report(rows: Sequence[Row], picture: figures.Picture, settings: str) -> str
         "Horizontal bars: one standard deviation over images"
         + ("; vertical bars: one over seeds." if seeds > 1 else ".")
     )
+    picture = drawn(directory / "tradeoff.png", lambda theme: tradeoff_figure(rows, theme), caption)
     sections = {
-        "FLOPs against accuracy": [html.picture(picture, caption)],
+        "FLOPs against accuracy": [picture],
         "Results and units per block": [
             html.table(*units_table(rows)),
             html.paragraph(
