@@ -18,19 +18,20 @@ _PROGRAMS = sorted(
 
 
 @pytest.fixture
-def undefined_afterwards():
+def program(request):
+    """A program's module; the flags that a test has it define are gone afterwards."""
+    module = importlib.import_module(f"train.{request.param}")
     before = set(flags.FLAGS)
-    yield
+    yield module
     for name in set(flags.FLAGS) - before:
         delattr(flags.FLAGS, name)
 
 
-@pytest.mark.parametrize("name", _PROGRAMS)
-def test_help_lists_the_flags_of_a_program(name, monkeypatch, undefined_afterwards):
-    module = importlib.import_module(f"train.{name}")
-    monkeypatch.setattr(sys, "argv", [f"train/{name}.py"])
+@pytest.mark.parametrize("program", _PROGRAMS, indirect=True)
+def test_help_lists_the_flags_of_a_program(program, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [program.__file__])
     before = set(flags.FLAGS)
-    command_line.define_key_flags(module.define_flags)
+    command_line.define_key_flags(program.define_flags)
     own = set(flags.FLAGS) - before
     text = flags.FLAGS.main_module_help()
     assert own
