@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
@@ -101,5 +102,10 @@ def _user_error(error: Exception) -> UserError | None:
 
 
 def _exit_with(label: str, message: str, code: int) -> NoReturn:
-    print(f"{label}: " + " ".join(message.split()), file=sys.stderr)
+    print(f"{label}: {_one_line(message)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _one_line(message: str) -> str:
+    # Blanks inside a line may belong to a path.
+    return re.sub(r"\s*[\r\n]\s*", " ", message.strip())

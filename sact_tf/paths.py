@@ -33,7 +33,7 @@ def find_input(path: str | os.PathLike) -> pathlib.Path:
     Raises:
         UserError: nothing is there; names the path and the directories that were searched.
     """
-    wanted = pathlib.Path(path).expanduser()
+    wanted = _given(path, "a file or directory")
     roots = [pathlib.Path.cwd()]
     if not wanted.is_absolute():
         workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
@@ -56,12 +56,28 @@ def output_directory(flag: str, path: str | os.PathLike) -> pathlib.Path:
         path: the flag's value.
 
     Raises:
-        UserError: it is a file.
+        UserError: it is a file, or empty.
     """
-    directory = pathlib.Path(path).expanduser()
+    directory = _given(path, f"--{flag}")
     if directory.exists() and not directory.is_dir():
         raise UserError(f"--{flag}: {directory} is a file, expected a directory")
     return directory
+
+
+def output_file(flag: str, path: str | os.PathLike) -> pathlib.Path:
+    """The file that the user wants something written to; `~` is expanded, nothing is made.
+
+    Args:
+        flag: name of the flag that gave it, without the dashes.
+        path: the flag's value.
+
+    Raises:
+        UserError: it is a directory, or empty.
+    """
+    file = _given(path, f"--{flag}")
+    if file.is_dir():
+        raise UserError(f"--{flag}: {file} is a directory, expected a file")
+    return file
 
 
 @contextlib.contextmanager
@@ -80,3 +96,10 @@ def writing(flag: str, path: str | os.PathLike) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"--{flag}={path}: cannot be written: {reason}") from None
+
+
+def _given(path: str | os.PathLike, name: str) -> pathlib.Path:
+    # To pathlib nothing is the current directory, which nobody meant who typed --model="$MODEL".
+    if not os.fspath(path):
+        raise UserError(f"{name}: expected a path, received an empty text")
+    return pathlib.Path(path).expanduser()

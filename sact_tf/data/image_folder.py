@@ -59,6 +59,9 @@ class ImageFolder(IndexedClassificationData):
                 "Expected validation_dir or validation_fraction, received both "
                 f"({os.fspath(validation_dir)!r} and {validation_fraction!r})"
             )
+        train_dir = pathlib.Path(train_dir).expanduser()
+        if validation_dir is not None:
+            validation_dir = pathlib.Path(validation_dir).expanduser()
         if validation_fraction is None:
             validation_fraction = _DEFAULT_VALIDATION_FRACTION
         if not 0 < validation_fraction < 1:

@@ -145,7 +145,7 @@ class Cat2000:
     """
 
     def __init__(self, data_dir: str | os.PathLike, categories: Sequence[str] | None = None):
-        self.data_dir = pathlib.Path(data_dir)
+        self.data_dir = pathlib.Path(data_dir).expanduser()
         for folder in (_IMAGES, _FIXATIONS, _HUMAN_MAPS):
             if not (self.data_dir / folder).is_dir():
                 raise UserError(

@@ -253,3 +253,9 @@ class TestCorruptFiles:
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             take(data.train(1, seed=0), 1)
         assert "images drawn one after the other cannot be read" in str(user_error_in(caught.value))
+
+
+def test_the_home_directory_is_expanded(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    data = ImageFolder(f"~/{folder.name}", f"~/{folder.name}")
+    assert data.num_examples("train") == data.num_examples("validation") > 0

@@ -77,6 +77,33 @@ def test_find_images_takes_a_file_a_pattern_or_a_folder(photos):
         find_images(str(photos / "*.bmp"))
 
 
+def test_an_existing_file_or_folder_is_no_pattern(tmp_path, monkeypatch):
+    (tmp_path / "set [1]" / "in  it").mkdir(parents=True)
+    for name in (
+        "photo [1].png",
+        "photo 1.png",
+        "what?.png",
+        "set [1]/a.png",
+        "set [1]/in  it/b.png",
+    ):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def found(pattern):
+        return [str(path.relative_to(tmp_path) if path.is_absolute() else path)
+                for path in find_images(pattern)]  # fmt: skip
+
+    assert found("photo [1].png") == found("~/photo [1].png") == ["photo [1].png"]
+    assert found(f"{tmp_path}/what?.png") == ["what?.png"]
+    assert found("photo*.png") == ["photo 1.png", "photo [1].png"]
+    assert found("photo [0-9].png") == ["photo 1.png"]
+    assert found("set [1]/*.png") == ["set [1]/a.png"]
+    assert found("set [1]/**/*.png") == ["set [1]/a.png", "set [1]/in  it/b.png"]
+    with pytest.raises(UserError, match="--images: expected .* received an empty text"):
+        find_images("")
+
+
 def test_a_file_that_fails_is_skipped_and_not_tried_again(photos, capsys):
     def size(path):
         if path.suffix == ".png":

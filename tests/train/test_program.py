@@ -31,6 +31,8 @@ def main(argv):
         print("done", flags.FLAGS.number, len(argv))
     elif job == "user_error":
         raise UserError("photo.jpg: not an image,\\n  expected JPEG or PNG")
+    elif job == "path":
+        raise UserError("my  photos/a   b.jpg: no such file\\r\\n  anywhere")
     elif job == "failure":
         raise errors.Preempted("SIGTERM,\\n  and saved")
     elif job == "full disk":
@@ -101,6 +103,11 @@ def test_user_error_is_one_line_and_code_2(command):
     assert done.returncode == 2
     assert done.stderr == "error: photo.jpg: not an image, expected JPEG or PNG\n"
     assert done.stdout == ""
+
+
+def test_paths_stay_as_they_are(command):
+    done = _run(command, "--job=path")
+    assert done.stderr == "error: my  photos/a   b.jpg: no such file anywhere\n"
 
 
 @pytest.mark.parametrize(

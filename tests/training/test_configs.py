@@ -195,8 +195,75 @@ def test_overrides_win_over_the_file_and_later_ones_over_earlier(tmp_path):
 
 
 def test_overrides_take_lists_texts_with_commas_and_exponents():
-    parsed = parse_overrides("a=[1, 2],b='x,y=z',c=1e-4,d=null,e=true")
-    assert parsed == [("a", [1, 2]), ("b", "x,y=z"), ("c", 1e-4), ("d", None), ("e", True)]
+    text = "model.units=[1, 2],train.warm_start='x,y=z',train.momentum=1e-4,model.halting=null"
+    parsed = parse_overrides(f"{text},data.skip_corrupt=true", ClassificationConfig)
+    assert parsed == [
+        ("model.units", [1, 2]), ("train.warm_start", "x,y=z"), ("train.momentum", 1e-4),
+        ("model.halting", None), ("data.skip_corrupt", True),
+    ]  # fmt: skip
+
+
+_TEXTS = {
+    "/x/photos #2": "/x/photos #2",
+    "/x/a: b": "/x/a: b",
+    "010": "010",
+    "1:30": "1:30",
+    "2024-01-01": "2024-01-01",
+    "1e5": "1e5",
+    "1.5e3": "1.5e3",
+    "true": "true",
+    "~": "~",
+    "~/photos": "~/photos",
+    "*.jpg": "*.jpg",
+    "/x/John's photos [1]": "/x/John's photos [1]",
+    "[old] photos": "[old] photos",
+    "a=b": "a=b",
+    "/x/two  blanks": "/x/two  blanks",
+    "'x, y'": "x, y",
+    "'it''s'": "it's",
+    '" ends "': " ends ",
+    "'null'": "null",
+    "/x/\udcff": "/x/\udcff",
+    "'/x/\udcff,b'": "/x/\udcff,b",
+    "/x/caf\u00e9 \u732b": "/x/caf\u00e9 \u732b",
+    "null": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("given", _TEXTS)
+def test_a_text_is_no_yaml_and_comes_back_from_the_saved_config(tmp_path, given):
+    override = f"train.warm_start={given},train.steps=7"
+    config = load(write(tmp_path, digits()), override)
+    assert (config.train.warm_start, config.train.steps) == (_TEXTS[given], 7)
+    again = load(write(tmp_path, dump_config(config)))
+    assert again.train.warm_start == _TEXTS[given]
+
+
+@pytest.mark.parametrize("number", ["010", "1:30", "2024-01-01", "10 000", "ten"])
+def test_what_could_be_another_number_is_refused(tmp_path, number):
+    message = f"train.steps: expected an int >= 1, received '{number}' (str)"
+    with pytest.raises(UserError) as raised:
+        load(write(tmp_path, digits()), f"train.steps={number}")
+    assert message in str(raised.value)
+    with pytest.raises(UserError) as raised:
+        load(write(tmp_path, digits().replace("initial: 0.1}", f"initial: 0.1}}, steps: {number}")))
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [("1_000", 1000), ("0x10", 16), ("+5", 5), ("1", 1)],
+)
+def test_numbers_of_one_meaning_are_taken(tmp_path, given, number):
+    assert load(write(tmp_path, digits()), f"train.steps={given}").train.steps == number
+
+
+@pytest.mark.parametrize("number", [1e-05, 1.0, 0.1, 1.5e3, 1e22])
+def test_floats_survive_the_saved_config(tmp_path, number):
+    config = load(write(tmp_path, digits()), f"train.learning_rate.initial={number!r}")
+    again = load(write(tmp_path, dump_config(config)))
+    assert again.train.learning_rate.initial == config.train.learning_rate.initial == number
 
 
 def test_defaults_follow_the_network(tmp_path):

@@ -29,6 +29,13 @@ def test_run_keras_file_and_checkpoint_are_the_same_model(finished_run, tmp_path
             np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_current_directory_is_a_run_and_nothing_is_none(finished_run, monkeypatch):
+    monkeypatch.chdir(finished_run)
+    assert load_classifier(".").num_classes == 10
+    with pytest.raises(UserError, match="expected a path, received an empty text"):
+        load_classifier("")
+
+
 def test_a_checkpoint_of_the_authors_program_loads(golden):
     model = load_classifier(golden / "tf1_checkpoint_imagenet_sact")
     assert model.backbone.get_config()["halting"] == "sact"

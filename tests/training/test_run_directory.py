@@ -104,6 +104,11 @@ def test_a_file_is_no_model_dir(tmp_path):
         RunDirectory(tmp_path / "run")
 
 
+def test_nothing_is_no_model_dir():
+    with pytest.raises(UserError, match="--model_dir: expected a path, received an empty text"):
+        RunDirectory("")
+
+
 def test_history_goes_on_without_doubles(tmp_path):
     path = tmp_path / "history.jsonl"
     history = History(path, 0)

@@ -31,7 +31,7 @@ def load_classifier(path: str | os.PathLike) -> ImageClassifier:
         UserError: there is nothing of the kind, or it is damaged; names the path.
     """
     prefix = pathlib.Path(path).expanduser()
-    if prefix.with_name(prefix.name + ".index").exists():
+    if pathlib.Path(f"{prefix}.index").exists():
         run = prefix.parent.parent
         return _from_run(run, str(prefix)) if (run / "config.yaml").exists() else _from_tf1(path)
     found = paths.find_input(path)

@@ -68,6 +68,16 @@ def checked(value: Any, annotation: Any) -> Any:
         raise Mismatch(f"expected {describe(annotation)}, received {came}") from None
 
 
+def is_text(annotation: Any) -> bool:
+    """Whether a type allows texts and nothing else, but for null."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return all(isinstance(arg, str) for arg in args)
+    if origin in (Union, types.UnionType):
+        return all(arg is type(None) or is_text(arg) for arg in args)
+    return annotation is str
+
+
 def describe(annotation: Any) -> str:
     """Says in words which values a type allows."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)

@@ -13,7 +13,7 @@ from official.modeling.hyperparams import base_config
 
 from sact_tf import paths
 from sact_tf.errors import UserError
-from sact_tf.training.config.field_types import Mismatch, checked
+from sact_tf.training.config.field_types import Mismatch, checked, is_text
 
 OVERRIDE_FLAG = "--params_override"
 
@@ -44,14 +44,36 @@ SettingT = TypeVar("SettingT")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, with `1e-4` a number and a key given twice an error."""
+    """YAML's safe subset, with a key given twice an error, and numbers as people write them:
+    `1e-4` is one; `010`, `1:30` and `2024-01-01` (to YAML 1.1 the number 8, the number 90 and a
+    date) are texts, which a key that takes a number refuses."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
+_NUMBERS = {
+    "int": r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$",
+    "float": r"""(?x)[-+]?(?:
+        [0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?
+        |\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?
+        |[0-9][0-9_]*[eE][-+]?[0-9]+
+        |\.(?:inf|Inf|INF))$
+        |\.(?:nan|NaN|NAN)$""",
+}
+_REPLACED = {f"tag:yaml.org,2002:{name}" for name in (*_NUMBERS, "timestamp")}
+_Loader.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if resolver[0] not in _REPLACED]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes a text that `_Loader`, or anybody's YAML, would take for something else."""
+
+
+for _name, _pattern in _NUMBERS.items():
+    for _user in (_Loader, _Dumper):
+        _user.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_name}", re.compile(_pattern), list("-+.0123456789")
+        )
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -79,7 +101,7 @@ def load_config(
     Args:
         config_class: dataclass of the whole config; its defaults stand where nothing is said.
         path: YAML file, or None for the defaults.
-        overrides: texts of the form `a.b=value,c=value` with YAML values; later ones win.
+        overrides: texts of the form `a.b=value,c=value`; later ones win. See `parse_overrides`.
 
     Returns:
         A locked config.
@@ -112,7 +134,7 @@ def override_config(
         UserError: as `load_config`.
     """
     for override in overrides:
-        for key, value in parse_overrides(override):
+        for key, value in parse_overrides(override, type(config)):
             _apply(config, _in_sections(key, value), OVERRIDE_FLAG)
     if any(overrides):
         sources = [*sources, f"{OVERRIDE_FLAG}={','.join(overrides)}"]
@@ -139,8 +161,16 @@ def given(setting: SettingT | None) -> SettingT:
     return setting
 
 
-def parse_overrides(text: str) -> list[tuple[str, Any]]:
-    """Splits `a.b=1,c=[2, 3],d='x,y'` into keys and YAML values.
+def parse_overrides(text: str, config_class: type[base_config.Config]) -> list[tuple[str, Any]]:
+    """Splits `a.b=1,c=[2, 3],d='x,y',e=photos #2` into keys and values.
+
+    A value is YAML, unless its key takes texts alone: then it is a text as it stands, so that a
+    path may hold anything; `null` (and nothing at all) is null, and quotes go around a text with a
+    comma or blanks at its ends.
+
+    Args:
+        text: the overrides, with commas between them.
+        config_class: what they override.
 
     Raises:
         UserError: a part has no `=`, or its value is no YAML.
@@ -150,6 +180,9 @@ def parse_overrides(text: str) -> list[tuple[str, Any]]:
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
             raise UserError(f"{OVERRIDE_FLAG}: expected key=value, received {part!r}")
+        if is_text(_annotation(config_class, key.strip())):
+            result.append((key.strip(), _text_value(value.strip())))
+            continue
         try:
             result.append((key.strip(), _parse_yaml(value)))
         except yaml.YAMLError:
@@ -163,7 +196,7 @@ def parse_overrides(text: str) -> list[tuple[str, Any]]:
 
 def dump_config(config: base_config.Config) -> str:
     """The whole config as YAML that `load_config` reads back to the same config."""
-    return yaml.safe_dump(config.as_dict(), sort_keys=False, default_flow_style=None)
+    return yaml.dump(config.as_dict(), Dumper=_Dumper, sort_keys=False, default_flow_style=None)
 
 
 def flat_items(config: base_config.Config | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -242,6 +275,30 @@ def _section_class(annotation: Any) -> type[base_config.Config] | None:
     return None
 
 
+def _annotation(config_class: type[base_config.Config], key: str) -> Any:
+    """The type of `a.b`; None where there is no such key."""
+    annotation: Any = config_class
+    for name in key.split("."):
+        section = _section_class(annotation)
+        if section is None or name not in {field.name for field in dataclasses.fields(section)}:
+            return None
+        annotation = typing.get_type_hints(section, include_extras=True)[name]
+    return annotation
+
+
+def _text_value(value: str) -> str | None:
+    if value in ("", "null"):
+        return None
+    quote = value[0]
+    if quote not in "'\"" or len(value) < 2 or value[-1] != quote:
+        return value
+    try:
+        text = _parse_yaml(value)
+    except yaml.YAMLError:
+        return value[1:-1]
+    return text if isinstance(text, str) else value
+
+
 def _in_sections(key: str, value: Any) -> dict[str, Any]:
     for name in reversed(key.split(".")):
         value = {name: value}
@@ -251,13 +308,16 @@ def _in_sections(key: str, value: Any) -> dict[str, Any]:
 def _split_outside_brackets(text: str) -> list[str]:
     parts, current, depth, quote = [], "", 0, ""
     for character in text:
+        # Elsewhere, as in John's photos [1], they are characters like others.
+        before = current.rstrip()[-1:]
+        begins = before and before in "[{,:" if depth else before == "=" and current.count("=") == 1
         if quote:
             quote = "" if character == quote else quote
-        elif character in "'\"":
+        elif character in "'\"" and begins:
             quote = character
-        elif character in "[{":
+        elif character in "[{" and (begins or depth):
             depth += 1
-        elif character in "]}":
+        elif character in "]}" and depth:
             depth -= 1
         if character == "," and depth == 0 and not quote:
             parts.append(current)

@@ -60,12 +60,19 @@ def find_images(pattern: str) -> list[pathlib.Path]:
     Raises:
         UserError: there are none.
     """
+    if not pattern:
+        raise UserError("--images: expected a file, a pattern or a folder, received an empty text")
     path = pathlib.Path(pattern).expanduser()
     if path.is_dir():
         inside = [(p, p.relative_to(path).parts) for p in path.rglob("*")]
         found = [p for p, parts in inside if not any(part.startswith(".") for part in parts)]
+    elif path.exists():
+        found = [path]
     else:
-        found = [pathlib.Path(p) for p in glob.glob(str(path), recursive=True)]
+        # What exists is no pattern, even where it looks like one: photo [1].png.
+        folder = next(part for part in (path, *path.parents) if part.exists())
+        rest = str(path.relative_to(folder))
+        found = [folder / name for name in glob.glob(rest, root_dir=folder, recursive=True)]
     files = sorted(p for p in found if p.is_file())
     if not files:
         raise UserError(f"--images={pattern}: no such file, and nothing matches")

@@ -43,6 +43,7 @@ def predict(
         UserError: an argument is unusable.
     """
     files = ImageFiles(images)
+    file = None if json is None else paths.output_file("json", json)
     classifier = load_classifier(model)
     predictor = Predictor(classifier, top)
     width = min(48, max(len("image"), *(len(str(path)) for path in files.paths)))
@@ -53,11 +54,11 @@ def predict(
     for path, result in predictions(predictor, files, batch_size):
         results.append({"path": str(path), **result})
         print("\n".join(_lines(path, result, width)), flush=True)
-    if json:
+    if file is not None:
         skipped = [{"path": path, "reason": reason} for path, reason in files.skipped.items()]
         content = {"model": os.fspath(model), "images": results, "skipped": skipped}
-        with paths.writing("json", json):
-            atomic_write_json(json, content)
+        with paths.writing("json", file):
+            atomic_write_json(file, content)
     return files.report_skipped()
 
 

@@ -1,7 +1,6 @@
 """Section 4.3 of the paper: ponder cost maps, parameter search, scores, figure 11."""
 
 import dataclasses
-import pathlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -75,7 +74,7 @@ def run_experiment(
     with writing("output_dir", output_dir):
         directory.mkdir(parents=True, exist_ok=True)
     dataset = Cat2000(find_input(data_dir), categories)
-    caches = pathlib.Path(cache_dir or directory / "cache")
+    caches = output_directory("cache_dir", cache_dir) if cache_dir else directory / "cache"
     mapper = PonderMapper(
         model,
         height,
