@@ -1,6 +1,7 @@
 """What a program does around its `main`: flags, and foreseen ends as one line and a code."""
 
 import errno
+import io
 import os
 import re
 import sys
@@ -32,7 +33,7 @@ def run(
 
     A `UserError` (also one raised inside an input pipeline) and a wrong flag print one line
     `error: ...` on stderr and exit with code 2. Any other exception is a bug and keeps its
-    traceback, unless `endings` has it.
+    traceback, unless `endings` has it. Characters that stdout cannot show are printed as `\\xd7`.
     Relative paths mean the caller's directory, also under `bazel run`.
 
     Args:
@@ -75,6 +76,9 @@ def _parse_flags(argv: Sequence[str], positional: bool) -> list[str]:
 
 def _guarded(main: Main, argv: Sequence[str], endings: Endings) -> None:
     paths.enter_working_directory()
+    # A terminal may not know a character; stderr replaces it by itself.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main(argv)
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterator
 
 from sact_tf.errors import UserError
+from sact_tf.text import displayed
 
 
 def enter_working_directory() -> None:
@@ -78,6 +79,16 @@ def output_file(flag: str, path: str | os.PathLike) -> pathlib.Path:
     if file.is_dir():
         raise UserError(f"--{flag}: {file} is a directory, expected a file")
     return file
+
+
+def check_encoding(path: pathlib.Path) -> None:
+    """Raises a `UserError` if TensorFlow cannot write to a path, which it does in UTF-8 alone."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{displayed(str(path))}: TensorFlow writes to paths of UTF-8 only"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from sact_tf.visualization import ponder_maps
+from sact_tf.visualization import figures, ponder_maps
 from sact_tf.visualization.figures import LIGHT, Theme
 
 # Distinguishable, also on each other; one per class, and again from the start.
@@ -65,7 +65,8 @@ def draw_boxes(
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     draw = ImageDraw.Draw(picture)
     size = min(picture.size)
-    font = ImageFont.load_default(max(10, size // 32))
+    captions = [figures.legible(caption) for caption in captions]
+    font = ImageFont.truetype(figures.font_file("".join(captions)), max(10, size // 32))
     width = max(1, size // 200)
     labels = [0] * len(boxes) if labels is None else labels
     # The last one is drawn on top: let it be the best one.

@@ -2,12 +2,26 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 from collections.abc import Callable, Iterator
 
 import cycler
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from sact_tf.text import displayed, escaped
+
+# DejaVu Sans comes with matplotlib; of the others those count that are installed.
+_FONTS = (
+    "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP",
+    "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback",
+    "Microsoft YaHei", "SimHei", "Yu Gothic", "Meiryo", "MS Gothic", "Malgun Gothic", "PingFang SC",
+    "Hiragino Sans", "Apple SD Gothic Neo", "Noto Sans KR", "Noto Sans Devanagari",
+    "Noto Sans Thai", "Noto Sans Bengali", "Noto Sans Tamil", "Arial Unicode MS", "Unifont",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +63,7 @@ def styled(theme: Theme) -> Iterator[None]:
             "axes.titleweight": "bold",
             "figure.constrained_layout.use": True,
             "figure.facecolor": "none",
+            "font.family": list(_installed_fonts()),
             "font.size": 9,
             "grid.color": theme.muted,
             "grid.linewidth": 0.6,
@@ -62,6 +77,46 @@ def styled(theme: Theme) -> Iterator[None]:
         yield
 
 
+def legible(text: str) -> str:
+    """`text` as the fonts here can draw it: other characters are written as `\\u732b`."""
+    known = _characters()
+    return "".join(
+        character if character == "\n" or ord(character) in known else escaped(character)
+        for character in displayed(text)
+    )
+
+
+def font_file(text: str) -> str:
+    """The file of a font that has the characters of a text, as far as any has."""
+    fonts = _installed_fonts()
+    missing = {name: sum(ord(c) not in chars for c in text) for name, (_, chars) in fonts.items()}
+    return fonts[min(missing, key=lambda name: missing[name])][0]
+
+
+def make_legible(figure: Figure) -> None:
+    """Makes each text of a figure what it says: no formulas (`$1_a`), no boxes for characters."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text(legible(text.get_text()))
+
+
+@functools.cache
+def _installed_fonts() -> dict[str, tuple[str, frozenset[int]]]:
+    """(file, characters it has) of each font, by its name."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = {}
+    for name in _FONTS:
+        if name in installed:
+            file = font_manager.findfont(name)
+            fonts[name] = str(file), frozenset(font_manager.get_font(file).get_charmap())
+    return fonts
+
+
+@functools.cache
+def _characters() -> frozenset[int]:
+    return frozenset().union(*(characters for _, characters in _installed_fonts().values()))
+
+
 def to_png(figure: Figure, dots_per_inch: int = 144, background: str = "none") -> bytes:
     """Renders a figure.
 
@@ -73,6 +128,7 @@ def to_png(figure: Figure, dots_per_inch: int = 144, background: str = "none") -
     Returns:
         The bytes of a PNG file.
     """
+    make_legible(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor=background)
     return buffer.getvalue()

@@ -5,6 +5,7 @@ import html
 import importlib.resources
 from collections.abc import Mapping, Sequence
 
+from sact_tf.text import displayed
 from sact_tf.visualization.figures import Picture
 
 
@@ -23,7 +24,7 @@ def page(title: str, lead: str, sections: Mapping[str, Sequence[str]]) -> str:
     body = [f"<h1>{html.escape(title)}</h1>", f'<p class="lead">{html.escape(lead)}</p>']
     for heading, parts in sections.items():
         body += ["<section>", f"<h2>{html.escape(heading)}</h2>", *parts, "</section>"]
-    return (
+    return displayed(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"

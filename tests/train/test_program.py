@@ -31,6 +31,8 @@ def main(argv):
         print("done", flags.FLAGS.number, len(argv))
     elif job == "user_error":
         raise UserError("photo.jpg: not an image,\\n  expected JPEG or PNG")
+    elif job == "characters":
+        print("3\\u00d73 caf\\u00e9 \\udcff")
     elif job == "path":
         raise UserError("my  photos/a   b.jpg: no such file\\r\\n  anywhere")
     elif job == "failure":
@@ -64,7 +66,7 @@ program.run(main, define_flags)
 @pytest.fixture
 def command(tmp_path):
     # Only the files that matter here: with sact_tf/__init__.py each case would import TensorFlow.
-    files = ("command_line.py", "errors.py", "paths.py", "training/errors.py")
+    files = ("command_line.py", "errors.py", "paths.py", "text.py", "training/errors.py")
     for file in (*(f"sact_tf/{name}" for name in files), "train/exit_codes.py", "train/program.py"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(_ROOT / file, tmp_path / file)
@@ -103,6 +105,20 @@ def test_user_error_is_one_line_and_code_2(command):
     assert done.returncode == 2
     assert done.stderr == "error: photo.jpg: not an image, expected JPEG or PNG\n"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("ascii", rb"3\xd73 caf\xe9 \udcff"), ("utf-8", "3\u00d73 caf\u00e9 \\udcff".encode())],
+)
+def test_characters_that_a_terminal_does_not_know_are_escaped(command, encoding, shown):
+    done = subprocess.run(
+        [*command, "--job=characters"],
+        env=_environment(PYTHONIOENCODING=encoding),
+        capture_output=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, shown + b"\n"), done.stderr
 
 
 def test_paths_stay_as_they_are(command):

@@ -48,3 +48,10 @@ def test_figure_of_several_sizes():
     picture = figures.render(lambda theme: detections_figure(samples, (0, 5), theme=theme))
     for png in (picture.light, picture.dark, picture.standalone):
         assert min(Image.open(io.BytesIO(png)).size) > 200
+
+
+def test_captions_may_hold_any_characters():
+    image, box = np.full([40, 60, 3], 90, np.uint8), np.array([[10, 20, 30, 50]])
+    for caption in ("\udcff", "\u732b", "$1_a_b", "a\nb\tc"):
+        drawn = draw_boxes(image, box, [caption], scale=4)
+        assert (drawn != draw_boxes(image, box, scale=4)).any()

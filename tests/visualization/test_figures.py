@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from sact_tf.visualization import charts, curves, figures, gallery
@@ -66,6 +67,27 @@ def test_split_by_cost_gives_ascending_groups_without_overlap(count):
         assert groups["high"][-1] == costs.argmax()
         middle = sorted(costs)[(count - 3) // 2]
         assert costs[groups["middle"][0]] == middle
+
+
+@pytest.mark.parametrize(
+    "name", ["$1_a_b", "$x^{2", r"\alpha$", "a\udcff", "\U0001faa8\u732b", "a\tb"]
+)
+def test_names_of_classes_are_drawn_as_they_are(name, recwarn):
+    samples = [gallery.Sample(np.zeros([4, 4, 3], np.uint8), np.eye(2), f"{name} (is {name})")]
+    rows = {name: samples}
+    with figures.styled(figures.LIGHT):
+        figure = gallery.gallery_figure(rows, (0.0, 1.0))
+        assert _pixels(figures.to_png(figure)).size
+    shown = [text.get_text() for text in figure.findobj(Text)]
+    assert figures.legible(name) in shown
+    assert not [w for w in recwarn if "Glyph" in str(w.message)]
+
+
+def test_what_no_font_has_is_shown_by_its_number():
+    assert figures.legible("ok \u00d7 $\n") == "ok \u00d7 $\n"
+    assert figures.legible("a\udcff\x1b") == r"a\xff\x1b"
+    assert figures.legible("\ue123") == r"\ue123"  # Of private use: in no font.
+    assert figures.legible(figures.legible("\ue123")) == r"\ue123"
 
 
 def test_curves_show_every_series_band_and_reference():

@@ -48,3 +48,9 @@ def test_page_is_well_formed_and_escapes_what_it_is_given():
         assert text in outline.text
     assert [base64.b64decode(link.removeprefix("data:image/png;base64,")) for link in outline.links]
     assert outline.links == [page_html.data_uri(b"d"), page_html.data_uri(b"l")]
+
+
+def test_names_that_are_no_unicode_have_a_form_that_can_be_saved():
+    page = page_html.page("caf\udce9", "", {"A": [page_html.paragraph("\u732b \udcff.jpg")]})
+    assert r"caf\xe9" in page and "\u732b \\xff.jpg" in page
+    page.encode("utf-8")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from sact_tf.errors import UserError
+from sact_tf.text import displayed
 
 
 class ClassNames(tf.Module):
@@ -46,4 +47,5 @@ def write_class_names(
     for name in names:
         if len(name.splitlines()) > 1 or name != name.rstrip("\r\n"):
             raise UserError(f"Expected class names of one line each, received {name!r}")
-    pathlib.Path(file).write_text("".join(name + "\n" for name in names), encoding="utf-8")
+    text = displayed("".join(name + "\n" for name in names))
+    pathlib.Path(file).write_text(text, encoding="utf-8")

@@ -11,6 +11,7 @@ import tensorflow as tf
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_directory, atomic_write_json
 from sact_tf.models import set_execution
+from sact_tf.paths import check_encoding
 from sact_tf.serving import DESCRIPTION
 from sact_tf.serving.export.check import check_export
 from sact_tf.serving.export.class_names import ClassNames, write_class_names
@@ -96,6 +97,7 @@ def _save(signatures, class_names, folder):
 
 def _checked_output(output_dir):
     output_dir = pathlib.Path(output_dir).expanduser()
+    check_encoding(output_dir)
     version = output_dir.name
     if not (version.isascii() and version.isdigit() and int(version) > 0):
         raise UserError(

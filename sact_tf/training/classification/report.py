@@ -178,13 +178,12 @@ def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
 
 def _caption(sample: SampleImage, plain_flops: int, model: ImageClassifier) -> str:
     def name(label: int) -> str:
-        text = model.class_name(label)
+        text = figures.legible(model.class_name(label))
         return text if len(text) <= 16 else text[:15] + "…"
 
-    predicted = name(sample.prediction)
-    if sample.prediction != sample.label:
-        predicted += f" (is {name(sample.label)})"
-    return f"{predicted}, {sample.flops / plain_flops:.0%}"
+    caption = f"{name(sample.prediction)}, {sample.flops / plain_flops:.0%}"
+    # In a line of its own: two long names side by side leave no room for the images.
+    return caption if sample.prediction == sample.label else f"{caption}\n(is {name(sample.label)})"
 
 
 def _block_table(metrics: dict[str, Any]) -> str:

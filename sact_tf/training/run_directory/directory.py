@@ -35,6 +35,7 @@ class RunDirectory:
 
     def __init__(self, path: str | os.PathLike):
         self.path = paths.output_directory("model_dir", path)
+        paths.check_encoding(self.path)
         self.config = self.path / "config.yaml"
         self.checkpoints = self.path / "checkpoints"
         self.lock = self.path / "lock"

@@ -66,6 +66,8 @@ def draw(path: pathlib.Path, title: str, rows: Sequence[tuple], note: str = "") 
     # Figure, not pyplot: pyplot keeps state and asks for a display.
     from matplotlib.figure import Figure
 
+    from sact_tf.visualization.figures import make_legible
+
     aspect = max(image.shape[0] / image.shape[1] for _, image, _, _ in rows)
     row_height = _INCHES * aspect + 0.08
     margins = {"top": 0.75, "bottom": 0.3}
@@ -96,6 +98,7 @@ def draw(path: pathlib.Path, title: str, rows: Sequence[tuple], note: str = "") 
         axis.set_title(column, fontsize=9)
     figure.suptitle(title, fontsize=11, y=1 - 0.08 / height, va="top")
     figure.text(0.04, 0.06 / height, note, fontsize=7, va="bottom")
+    make_legible(figure)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
 

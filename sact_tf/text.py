@@ -1,0 +1,20 @@
+"""Names of files and classes in forms that can be shown. Programs work on the names themselves."""
+
+import re
+
+_LONE_BYTE = re.compile("[\udc80-\udcff]")
+
+
+def displayed(text: str) -> str:
+    """`text` as valid Unicode, for pages and files that others read.
+
+    What is no character is shown as Python writes it: `\\xff` for a byte of a file name that is no
+    UTF-8.
+    """
+    text = _LONE_BYTE.sub(lambda byte: rf"\x{ord(byte[0]) - 0xDC00:02x}", text)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def escaped(character: str) -> str:
+    """A character as Python writes it where there is no way to show it: `\\u732b`, `\\t`."""
+    return character.encode("unicode_escape").decode("ascii")
