@@ -11,6 +11,11 @@ import time
 import pytest
 
 from sact_tf.errors import UserError
+from sact_tf.training.classification.config import ClassificationConfig
+from sact_tf.training.classification.task import ClassificationTask
+from sact_tf.training.config.loading import load_config
+from sact_tf.training.loop.run import TrainingRun
+from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.lock import lock_run
 from tests.training import running
 from tests.training.comparing import assert_same_bits, checkpoint_values, weights_of
@@ -92,6 +97,11 @@ def _hold(lock, worker):
     return process
 
 
+class _TaskThatBuildsNothing(ClassificationTask):
+    def build_data(self):
+        raise AssertionError("built before it was refused")
+
+
 def test_a_second_run_is_refused_until_the_first_is_dead(finished_run, tmp_path):
     copy = shutil.copytree(finished_run, tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.name != "lock"}
@@ -108,6 +118,9 @@ def test_a_second_run_is_refused_until_the_first_is_dead(finished_run, tmp_path)
         assert f"another run is at work there (process {chief.pid}" in running.error_line(result)
         after = {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.name != "lock"}
         assert after == before
+        config = load_config(ClassificationConfig, copy / "config.yaml")
+        with pytest.raises(UserError, match="another run is at work there"):
+            TrainingRun(_TaskThatBuildsNothing(config), RunDirectory(copy))
     finally:
         for holder in (chief, worker):
             holder.kill()

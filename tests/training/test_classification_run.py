@@ -1,6 +1,7 @@
 """A training run in this process, where no signal and no exit code is involved."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import sact_tf
 from sact_tf.errors import UserError
 from sact_tf.training.classification import builders
 from sact_tf.training.classification.trainer import cross_entropy
+from sact_tf.training.loop import run as loop_run
 from tests.training import running
 
 PLAIN = "model.halting=null,model.ponder_weight=null"
@@ -104,6 +106,19 @@ def test_training_a_finished_run_again_keeps_what_was_evaluated(prepare):
     longer = prepare("train.steps=4")
     longer.train(evaluates=False)  # Other weights: nothing is known of them.
     assert "accuracy" not in running.read_metrics(run.directory.path)
+
+
+def test_a_run_that_was_begun_meanwhile_is_not_taken_over(prepare, tmp_path, monkeypatch):
+    first = prepare(name="other")
+
+    def lock_after_another_run(file, worker):
+        file.parent.mkdir()
+        shutil.copy(first.directory.config, file.parent)
+
+    monkeypatch.setattr(loop_run, "lock_run", lock_after_another_run)
+    with pytest.raises(UserError, match=r"another config; .*train\.momentum: 0\.9 -> 0\.5"):
+        prepare("train.momentum=0.5")
+    assert (tmp_path / "run" / "config.yaml").read_text() == first.directory.config.read_text()
 
 
 def test_a_finished_run_with_more_steps_goes_on(prepare, tmp_path, capsys):

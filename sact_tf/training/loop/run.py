@@ -39,7 +39,7 @@ _MUCH_WAITING = 0.2
 class TrainingRun:
     """Model, data and bookkeeping of one `--model_dir`, restored to its newest checkpoint.
 
-    Nothing is written before all of them are built.
+    Nothing is written before all of them are built, but for the lock of a directory that is there.
 
     Args:
         task: what is trained.
@@ -56,7 +56,9 @@ class TrainingRun:
         self.task, self.config, self.directory = task, config, directory
         self.strategy = build_strategy(config.runtime)
         self.is_chief = worker_index(self.strategy) == 0
-        changes = directory.compare(config)
+        if trains and directory.path.exists():
+            self._lock()  # A second run gets no further, nor takes memory from the first.
+        directory.compare(config)
         if config.runtime.deterministic:
             tf.config.experimental.enable_op_determinism()
         self.preemption = Preemption(always_deferred=num_workers(self.strategy) > 1)
@@ -72,7 +74,8 @@ class TrainingRun:
         if trains:
             if config.train.warm_start and not found_checkpoints(directory.checkpoints):
                 self._warm_start(config.train.warm_start)
-            lock_run(directory.lock, worker_index(self.strategy))
+            self._lock()
+        changes = directory.compare(config)
         restored = self.checkpoints.restore()
         if restored:
             self.progress.say(f"restored {restored}")
@@ -222,6 +225,9 @@ class TrainingRun:
     def _write_metrics(self, metrics: dict[str, Any]) -> None:
         if self.is_chief:
             atomic_write_json(self.directory.metrics, metrics)
+
+    def _lock(self) -> None:
+        lock_run(self.directory.lock, worker_index(self.strategy))
 
     def _check_sizes(self, trains: bool) -> None:
         examples, batch_size = self.data.num_examples("train"), self.config.train.batch_size
