@@ -318,8 +318,8 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         """
         if not isinstance(source, AdaptiveModel):
             raise ValueError(
-                "Expected source to be a ResNetBackbone or a model with one as its backbone, "
-                f"received {type(source).__name__}"
+                "Expected source to be an AdaptiveModel (ResNetBackbone, ImageClassifier or "
+                f"FasterRCNN), received {type(source).__name__}"
             )
         backbone = source if isinstance(source, ResNetBackbone) else source.backbone
         return warm_start_backbone(self, backbone, halting)

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from sact_tf.errors import UserError
+from sact_tf.training import errors
 from sact_tf.training.config.loading import flat_items, load_config
+from sact_tf.training.experiments.tradeoff import experiment
 from sact_tf.training.experiments.tradeoff.config import (
     TradeoffConfig,
     planned_runs,
@@ -124,6 +126,16 @@ def test_shipped_configs(path):
     config = load_config(TradeoffConfig, path)
     methods = {run.method for run in planned_runs(config)}
     assert {"plain", "act", "sact", "act_matched", "sact_matched"} <= methods
+
+
+@pytest.mark.parametrize("end", [errors.TrainingDiverged, errors.Preempted, errors.WorkerLost])
+def test_an_early_end_says_which_run_it_was(tmp_path, monkeypatch, end):
+    def train(task, directory):
+        raise end("no further")
+
+    monkeypatch.setattr(experiment, "train_once", train)
+    with pytest.raises(end, match="^seed3/plain: no further$"):
+        run_experiment(_config(tmp_path), tmp_path)
 
 
 def test_finished_runs_are_not_trained_again(tmp_path):

@@ -82,7 +82,7 @@ class WeightAverageConfig(base_config.Config):
     """Exponential moving average of the weights: what is then evaluated and saved as the model.
 
     Attributes:
-        decay: per step; less in the first steps (`train.weight_average`).
+        decay: per step; less in the first steps (see `WeightAverage`).
         moving_statistics: of batch normalization: `averaged` as the weights, or the `latest`.
     """
 

@@ -21,7 +21,7 @@ def tracked_variables(owner: keras.Model | keras.optimizers.Optimizer) -> dict[s
     `tf.train.Checkpoint(model=model)` looks at attributes only: of layers that stand in a Python
     list it would leave out the moving statistics, without a word.
     """
-    variables = owner.weights if hasattr(owner, "weights") else owner.variables
+    variables = owner.weights if isinstance(owner, keras.Model) else owner.variables
     by_path = {variable.path: variable.value for variable in variables}
     if len(by_path) != len(variables):
         raise ValueError(f"Expected variables of {owner.name} to have unique paths")

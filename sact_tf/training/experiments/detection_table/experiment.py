@@ -29,7 +29,7 @@ def run_experiment(config: DetectionTableConfig, directory: pathlib.Path) -> lis
         Each detector with its metrics.
 
     Raises:
-        TrainingDiverged, Preempted: of a run.
+        TrainingDiverged, Preempted, WorkerLost: of a run.
         UserError: the settings or the data are unusable, or the directory holds other runs.
     """
     # A new function for each network is what this is about.

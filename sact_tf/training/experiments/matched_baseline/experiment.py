@@ -26,7 +26,7 @@ def run_experiment(
         The content of `metrics.json`.
 
     Raises:
-        TrainingDiverged, Preempted: see `train_and_evaluate`.
+        TrainingDiverged, Preempted, WorkerLost: see `train_and_evaluate`.
         UserError: the source, the settings or the data are unusable.
     """
     config = override_config(matched_config(source), overrides)

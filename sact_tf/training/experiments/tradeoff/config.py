@@ -70,9 +70,8 @@ class TradeoffConfig(RootConfig):
                 )
         for kind in ("act", "sact"):
             method = getattr(self, kind)
-            for key in ("matched_baselines", "calibrated"):
-                if key == "calibrated" and method.calibrated and not method.ponder_weights:
-                    raise ConfigError(f"{kind}.calibrated", "needs a network in ponder_weights")
+            if method.calibrated and not method.ponder_weights:
+                raise ConfigError(f"{kind}.calibrated", "needs a network in ponder_weights")
             unknown = set(method.matched_baselines) - set(method.ponder_weights)
             if unknown:
                 raise ConfigError(

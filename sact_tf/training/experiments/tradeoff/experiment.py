@@ -16,7 +16,7 @@ from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.resolutions import evaluate_at
 from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.config.loading import dump_config, given
-from sact_tf.training.errors import Preempted, TrainingDiverged
+from sact_tf.training.errors import Preempted, TrainingDiverged, WorkerLost
 from sact_tf.training.experiments.matched_baseline.config import matched_config
 from sact_tf.training.experiments.stage import apply_stage
 from sact_tf.training.experiments.tradeoff.config import (
@@ -43,7 +43,7 @@ def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]
         Its results, one row per run and image size.
 
     Raises:
-        TrainingDiverged, Preempted: of a run, which the message names.
+        TrainingDiverged, Preempted, WorkerLost: of a run, which the message names.
         UserError: the settings or the data are unusable, or the directory holds other runs.
     """
     # A new function for each network is what this is about.
@@ -57,7 +57,7 @@ def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]
         print(f"[{number}/{len(planned)}, {minutes:.0f} min] {run.name}", flush=True)
         try:
             results = _results_of(config, run, directory / "runs")
-        except (TrainingDiverged, Preempted) as error:
+        except (TrainingDiverged, Preempted, WorkerLost) as error:
             raise type(error)(f"{run.name}: {error}") from None
         rows += results
         for row in results:
