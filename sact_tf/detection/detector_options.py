@@ -44,7 +44,7 @@ class DetectorOptions:
     """
 
     num_classes: int
-    class_names: list[str] | None = None
+    class_names: Sequence[str] | None = None
     preprocessing: Mapping[str, Any] | None = None
     feature_block: str | None = None
     adaptive_box_head: bool = False

@@ -1,7 +1,7 @@
 """Faster R-CNN whose feature extractor spends its layers where the image needs them."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -41,7 +41,8 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
     Args:
         backbone: a `ResNetBackbone` of two blocks or more.
         num_classes: C, without background.
-        **options: see `DetectorOptions`.
+        class_names, preprocessing: as in `ImageClassifier`; saved with the model.
+        **options: the others of `DetectorOptions`.
 
     Call arguments:
         inputs: images [B, H, W, C], preprocessed; or a dict with `image` and optionally `valid`.
@@ -62,6 +63,8 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
         self,
         backbone: ResNetBackbone,
         num_classes: int,
+        class_names: Sequence[str] | None = None,
+        preprocessing: Mapping[str, Any] | None = None,
         *,
         name: str = "faster_rcnn",
         trainable: bool = True,
@@ -70,10 +73,10 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
         super().__init__(
             name=name, trainable=trainable, dtype=backbone.dtype_policy, autocast=False
         )
-        self.options = DetectorOptions(num_classes, **options)
+        self.options = DetectorOptions(num_classes, class_names, preprocessing, **options)
         self.feature_block = self.options.feature_block_of(backbone.block_names)
         self.num_classes = num_classes
-        self.class_names = self.options.class_names
+        self.class_names = None if class_names is None else list(class_names)
         self.preprocessing = self.options.preprocessing
         self.supports_jit = False  # the suppression has no XLA kernel
         self.backbone = backbone

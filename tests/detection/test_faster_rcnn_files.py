@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import sact_tf
+from sact_tf.detection import FasterRCNN
+from sact_tf.models import ImageClassifier
 from tests.harness import assert_same, check_config, run_python
 
 
@@ -36,6 +38,15 @@ class TestFiles:
         restored = check_config(lambda: make_detector(random=False, **self.OPTIONS))
         assert restored.extractor[-1].name == "block1"
         assert not restored.box_head.postnorm.trainable
+
+    def test_names_and_preprocessing_stand_where_a_classifier_has_them(self, make_detector):
+        backbone = make_detector(random=False).backbone
+        scaling = {"name": "unit"}
+        for model_type in (ImageClassifier, FasterRCNN):
+            model = model_type(backbone, 2, ("cat", "dog"), scaling)
+            assert model.class_names == ["cat", "dog"] and model.preprocessing == scaling
+            config = model.get_config()
+            assert (config["class_names"], config["preprocessing"]) == (["cat", "dog"], scaling)
 
     def test_keras_file(self, make_detector, scene, tmp_path):
         detector = make_detector(**self.OPTIONS)
