@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from sact_tf.data.checks import check_integer, check_split
 from sact_tf.data.classification_data import IndexedClassificationData
-from sact_tf.data.images import decode_image
 from sact_tf.data.record_files import RecordFiles
 from sact_tf.errors import UserError
+from sact_tf.images.decoding import decode_image
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds

@@ -1,7 +1,7 @@
 """A trained model for people who do not have this package: SavedModel export, and an HTTP server.
 
 `export` writes, and needs Keras and the model. `server` serves what was written with TensorFlow
-alone; `python -m sact_tf.serving.rest` starts it. Neither imports the other.
+and Pillow alone; `python -m sact_tf.serving.rest` starts it. Neither imports the other.
 """
 
 import pathlib

@@ -129,6 +129,38 @@ def test_a_turned_photograph_follows_its_annotations(tmp_path, annotated_for):
     np.testing.assert_allclose(image, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(24, 32), (24, 24), (None, None)])
+@pytest.mark.parametrize("orientation", ["shown", "stored"])
+def test_boxes_of_a_turned_picture_whose_size_does_not_tell(tmp_path, size, orientation, caplog):
+    height, width = (24, 32) if size[0] is None else size
+    paths = write_set(tmp_path, {1: (height, width), 2: (height, width)}, [])
+    if size[0] is None:
+        value = json.loads(paths[0].read_text())
+        for image in value["images"]:
+            del image["height"], image["width"]
+        write_json(paths[0], value)
+    tag = 6 if height == width else 3
+    turned = Image.Exif()
+    turned[0x0112] = tag
+    for number in (1, 2):
+        picture = Image.fromarray(smooth_picture(height, width))
+        picture.save(paths[1] / f"{number}.png", exif=turned)
+    data = folder_data(*paths, **({} if orientation == "shown" else {"orientation": "stored"}))
+    image = take(data.evaluation(1), 2)[0]["image"][0]
+    expected = smooth_picture(height, width) / np.float32(255)
+    if orientation == "shown":
+        expected = np.rot90(expected, -1 if tag == 6 else 2)
+    np.testing.assert_allclose(image, expected, atol=1e-6)
+    (record,) = [record for record in caplog.records if "EXIF" in record.getMessage()]
+    assert f"taken as {orientation} (data.coco.orientation)" in record.getMessage()
+    assert ".png (image " in record.getMessage()
+
+
+def test_an_orientation_there_is_not(tmp_path):
+    with pytest.raises(UserError, match="orientation to be one of .*'upright'"):
+        folder_data(*write_many(tmp_path), orientation="upright")
+
+
 def _broken(tmp_path, how):
     paths = write_many(tmp_path)
     file = paths[1] / "5.png"

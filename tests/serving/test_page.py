@@ -2,9 +2,13 @@
 
 import base64
 import json
+import re
 
 import pytest
+import tensorflow as tf
+from PIL import Image
 
+from sact_tf.images.decoding import decode_image
 from sact_tf.serving.server.page import page
 from tests.serving.browser import Browser, find_browser
 from tests.serving.http_client import b64
@@ -71,11 +75,40 @@ def test_a_dropped_image_is_classified_and_its_ponder_map_drawn(browser, server,
     assert (tmp_path / "page.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_picture_and_map_are_turned_alike(browser, kind):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    data = encode(pixels(40, 56, 3), kind, exif=turned)
+    name = f"turned {kind}"
+    _drop(browser, data, name)
+    browser.wait_for(f"document.getElementById('status').innerText === '{name}'")
+    size = "[document.getElementById('{0}').width, document.getElementById('{0}').height]"
+    assert browser.evaluate(size.format("image")) == [40, 56]
+    assert browser.evaluate(size.format("map")) == [40, 56]
+    context = "document.getElementById('image').getContext('2d').getImageData(3, 50, 1, 1).data"
+    expected = decode_image(data, "picture")[50, 3].tolist()
+    assert browser.evaluate(f"[...{context}].slice(0, 3)") == expected
+
+
+@pytest.mark.parametrize("side", [7, 16, 31, 100, 333])
+def test_the_region_shown_is_what_a_model_of_imagenet_sees(side):
+    text = page("x", {"kind": "classifier", "preprocessing": {"name": "imagenet"}})
+    margin = float(re.search(r'data-margin="(.*?)"', text)[1])
+    left = int(side * margin)
+    row = tf.tile(tf.range(side)[None, :, None], [side, 1, 1])
+    seen = tf.image.central_crop(row, 0.875)[0, :, 0].numpy()
+    assert seen.tolist() == list(range(left, side - left))
+    for whole in ({"name": "imagenet", "short_side": 600}, {"name": "scale"}):
+        kind = "detector" if "short_side" in whole else "classifier"
+        assert 'data-margin="0"' in page("x", {"kind": kind, "preprocessing": whole})
+
+
 def test_what_is_no_image_is_said_on_the_page(browser):
     _drop(browser, b"no image", "notes.txt")
     browser.wait_for("document.getElementById('status').className === 'error'")
     text = browser.evaluate("document.getElementById('status').innerText")
-    assert "none of JPEG, PNG" in text
+    assert "none of BMP, GIF" in text
     assert browser.evaluate("document.getElementById('result').hidden")
 
 

@@ -13,9 +13,11 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
+from sact_tf.images.decoding import decode_image
 from sact_tf.serving.server.servable import Servable, find_version
 from tests.harness import ROOT
 from tests.serving.http_client import Server, b64
@@ -141,10 +143,19 @@ BAD = {
     "number for an image": ({"instances": [3]}, "expected strings"),
     "nested": ({"instances": [[_GOOD]]}, "expected the shape [?]"),
     "no base64": ({"instances": [{"b64": "§"}]}, "no base64"),
-    "no image": ({"instances": [b64(b"hello")]}, "damaged, or none of JPEG, PNG"),
-    "cut": ({"instances": [b64(encode(pixels(90, 90))[:3000])]}, "cannot be computed: Invalid PNG"),
-    "cut JPEG": ({"instances": [b64(encode(pixels(90, 90), "JPEG")[:700])]}, "cannot be computed"),
-    "TIFF": ({"instances": [b64(encode(pixels(), "TIFF"))]}, "none of JPEG, PNG, GIF, BMP"),
+    "no image": ({"instances": [b64(b"hello")]}, "damaged, or none of BMP, GIF"),
+    "cut": (
+        {"instances": [b64(encode(pixels(90, 90))[:3000])]},
+        "not a readable image (the file is truncated",
+    ),
+    "cut JPEG": (
+        {"instances": [b64(encode(pixels(90, 90), "JPEG")[:700])]},
+        "not a readable image",
+    ),
+    "ICO": (
+        {"instances": [b64(encode(pixels(), "ICO"))]},
+        "none of BMP, GIF, JPEG, PNG, PPM, TIFF",
+    ),
     "large": ({"instances": [b64(encode(pixels(250, 250)))]}, "250 x 250 pixels, more than"),
     "bomb": ({"instances": [b64(_bomb(60_000, 60_000))]}, "more than the 50000"),
     "claims 2**31": ({"instances": [b64(_bomb(2**31 - 1, 2**31 - 1))]}, "an image"),
@@ -164,6 +175,40 @@ def test_what_is_wrong_is_said(server, name):
     status, answer = server.predict(content)
     assert status == 400 and set(answer) == {"error"} and message in answer["error"]
     assert server.predict({"instances": [_GOOD]})[0] == 200
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "WEBP", "PNG", "GIF"])
+def test_formats_that_a_graph_refuses_are_served_as_they_were_trained(server, expected, kind):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture = Image.fromarray(pixels(20, 26))
+    options = {"transparency": 3} if kind == "GIF" else {"exif": turned}
+    data = encode(picture.quantize(16) if kind == "GIF" else picture, kind, **options)
+    status, answer = server.predict({"instances": [b64(data)]})
+    scores, names = expected(decode_image(data, kind))
+    (row,) = answer["predictions"]
+    assert status == 200 and row["classes"] == names
+    assert row["scores"] == pytest.approx(scores, abs=1e-5)
+
+
+def _post_picture(server, data):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("POST", "/picture", data)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, content
+
+
+def test_a_picture_as_the_model_gets_it(server):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    data = encode(pixels(20, 26), "TIFF", exif=turned)
+    status, content = _post_picture(server, data)
+    assert status == 200
+    np.testing.assert_array_equal(tf.io.decode_png(content), decode_image(data, "picture"))
+    for bad in (b"no image", b"", encode(pixels(250, 250)), encode(pixels(90, 90))[:3000]):
+        assert _post_picture(server, bad)[0] == 400
 
 
 @pytest.mark.parametrize(

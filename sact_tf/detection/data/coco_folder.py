@@ -1,5 +1,6 @@
 """Data sets in COCO's format: a JSON file of annotations and a folder of images."""
 
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from sact_tf.data.checks import check_split
-from sact_tf.data.images import decode_image
 from sact_tf.data.pipeline import trial_reading
 from sact_tf.detection.data.annotated_image import (
     AnnotatedImage,
@@ -18,6 +18,12 @@ from sact_tf.detection.data.annotated_image import (
 from sact_tf.detection.data.coco_annotations import CocoAnnotations, has_area, read_annotations
 from sact_tf.detection.data.detection_data import DetectionData, DetectionExample
 from sact_tf.errors import UserError
+from sact_tf.images.decoding import decode_stored
+from sact_tf.images.orientation import upright
+
+_logger = logging.getLogger(__name__)
+
+ORIENTATIONS = ("shown", "stored")
 
 
 class CocoFolder(DetectionData):
@@ -25,8 +31,8 @@ class CocoFolder(DetectionData):
 
     Classes are the categories in the order of their ids. Images without boxes are trained on as
     background. Boxes are cut off at the border of the image for training; evaluation takes them as
-    they are annotated. Grey, transparent and other pictures become RGB (`read_image`); one that a
-    camera has marked as turned is turned where the annotated size says so.
+    they are annotated. Grey, transparent and other pictures become RGB (`read_image`); for those
+    that a camera has marked as turned see `orientation`.
 
     All held-out images, and up to 50,000 training images of 1 GiB together, are read once at
     construction, so that a damaged one is reported before training starts.
@@ -39,6 +45,9 @@ class CocoFolder(DetectionData):
         flip: whether training mirrors every other image.
         skip_corrupt: whether to count and skip images that are missing or cannot be read, instead
             of stopping.
+        orientation: what boxes were drawn on where EXIF says that a picture is turned, and the
+            annotated size does not tell (half-turned, mirrored and square pictures): on the picture
+            as it is "shown" by viewers and by this package's predictions, or as it is "stored".
 
     Raises:
         UserError: something is missing, or makes no sense; names file, image and annotation.
@@ -53,7 +62,14 @@ class CocoFolder(DetectionData):
         preprocessing: Mapping[str, Any],
         flip: bool = True,
         skip_corrupt: bool = False,
+        orientation: str = "shown",
     ):
+        if orientation not in ORIENTATIONS:
+            raise UserError(
+                f"Expected orientation to be one of {ORIENTATIONS}, got {orientation!r}"
+            )
+        self._orientation = orientation
+        self._said: dict[str, str] = {}
         train = read_annotations(train_annotations)
         validation = read_annotations(validation_annotations)
         _check_same_categories(train, validation)
@@ -85,13 +101,21 @@ class CocoFolder(DetectionData):
                 data = file.read()
         except OSError as error:
             raise UserError(f"{source}: cannot be read ({error.strerror})") from None
-        pixels = decode_as_annotated(data, source, image.height, image.width)
+        pixels = self._decode(data, source, image)
         kept = np.ones([len(image.boxes)], bool)
         if image.height is None:  # Not checked when the annotations were read.
             height, width = pixels.shape[:2]
             where = f"{source}: a box"
             kept = np.array([has_area(box, height, width, where) for box in image.boxes], bool)
         return detection_example(image, pixels, kept)
+
+    def _decode(self, data: bytes, source: str, image: AnnotatedImage) -> np.ndarray:
+        annotated = (image.height, image.width) if image.height is not None else None
+        pixels, warning = decode_as_annotated(data, source, annotated, self._orientation)
+        # Atomic: many threads read.
+        if warning is not None and self._said.setdefault(warning, source) is source:
+            _logger.warning("%s: %s (said for one image only)", source, warning)
+        return pixels
 
     def _path(self, split: str, index: int) -> str:
         image = self._annotations[split].images[index]
@@ -133,34 +157,52 @@ class CocoFolder(DetectionData):
 
 
 def decode_as_annotated(
-    data: bytes, source: str, height: int | None, width: int | None
-) -> np.ndarray:
-    """Decodes an image file at the size that its annotations were made for.
+    data: bytes, source: str, annotated: tuple[int | None, int | None] | None, orientation: str
+) -> tuple[np.ndarray, str | None]:
+    """Decodes an image file as its annotations were made for.
 
     Cameras turn pictures by a note in the file, which some annotation tools follow and some do
-    not; the annotated size tells them apart.
+    not; the annotated size tells them apart where it can.
 
     Args:
         data: the bytes of the file.
         source: for messages.
-        height, width: as annotated, or None.
+        annotated: height and width, or None.
+        orientation: see `CocoFolder`.
 
     Returns:
-        uint8 [height, width, 3].
+        uint8 [height, width, 3], and what to warn of, or None.
 
     Raises:
         UserError: it is no image, or has another size.
     """
-    image = decode_image(data, source, apply_orientation=False)
-    if height is None or image.shape[:2] == (height, width):
-        return image
-    turned = decode_image(data, source)
-    if turned.shape[:2] == (height, width):
-        return turned
-    raise UserError(
-        f"{source}: the image has {image.shape[1]} x {image.shape[0]} pixels (width x height), "
-        f"its annotations say {width} x {height}"
-    )
+    image = decode_stored(data, source)
+    choices = {"shown": upright(image.pixels, image.orientation), "stored": image.pixels}
+    fitting = [name for name in choices if annotated in (None, choices[name].shape[:2])]
+    if not fitting:
+        height, width = image.pixels.shape[:2]
+        raise UserError(
+            f"{source}: the image has {width} x {height} pixels (width x height), "
+            f"its annotations say {annotated[1]} x {annotated[0]}"  # type: ignore[index]
+        )
+    if image.orientation == 1:
+        return image.pixels, None
+    warning = None
+    if len(fitting) > 1:
+        chosen = orientation
+        warning = (
+            "EXIF says that the picture is turned, and its size does not tell whether boxes were "
+            f"drawn on it as it is shown or as it is stored; taken as {chosen} "
+            "(data.coco.orientation)"
+        )
+    else:
+        (chosen,) = fitting
+        if chosen == "stored":
+            warning = (
+                "EXIF says that the picture is turned, but its annotations have the size of the "
+                "stored one, which is used; predictions turn it"
+            )
+    return np.ascontiguousarray(choices[chosen]), warning
 
 
 def _check_same_categories(train: CocoAnnotations, validation: CocoAnnotations) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from sact_tf.data.checks import check_split
-from sact_tf.data.images import decode_image
 from sact_tf.data.tfds_data import load_builder, open_records
 from sact_tf.detection.data.annotated_image import (
     AnnotatedImage,
@@ -18,6 +17,7 @@ from sact_tf.detection.data.annotated_image import (
 )
 from sact_tf.detection.data.detection_data import DetectionData, DetectionExample
 from sact_tf.errors import UserError
+from sact_tf.images.decoding import decode_image
 
 # TFDS numbers COCO's 80 categories from 0; in COCO's own files these ids have no category.
 _COCO_HOLES = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))

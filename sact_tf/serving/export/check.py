@@ -7,16 +7,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sact_tf.images.decoding import decode_image
+
 # A position whose halting score lies within rounding of the threshold may run a unit more or less.
 _FLIPPED = 0.01
 _TOLERANCE, _TOLERANCE_FLIPPED, _TOLERANCE_LOW_PRECISION = 1e-3, 0.02, 0.1
-_SIZES = ((67, 90), (96, 64))
+_SIZES = ((67, 90), (96, 64), (50, 80))
+# A camera that was held upright: turned by a quarter (`sact_tf.images.orientation`).
+_TURNED = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0"
 
 
 def check_export(
     path: pathlib.Path, expect: Callable[[tf.Tensor], Mapping[str, Any]], compute_dtype: str
 ) -> float:
-    """Runs a SavedModel's `ponder_map` on two pictures of different sizes in one request.
+    """Runs a SavedModel's `ponder_map` on pictures of different sizes and kinds in one request.
 
     Args:
         path: the SavedModel.
@@ -31,12 +35,13 @@ def check_export(
     Raises:
         RuntimeError: the outputs differ by more than rounding explains; names the output.
     """
-    pictures = [_picture(size, seed) for seed, size in enumerate(_SIZES)]
-    encoded = tf.stack([tf.io.encode_png(picture) for picture in pictures])
+    files = _files(*(_picture(size, seed) for seed, size in enumerate(_SIZES)))
+    encoded = tf.constant(files)
     signature = tf.saved_model.load(str(path)).signatures["ponder_map"]
     received = {name: value.numpy() for name, value in signature(image_bytes=encoded).items()}
     worst = 0.0
-    for index, picture in enumerate(pictures):
+    for index, file in enumerate(files):
+        picture = tf.constant(decode_image(file, "the picture of the check"))
         expected = {name: np.asarray(value) for name, value in expect(picture).items()}
         ours = {name: _cut(received[name][index], expected[name]) for name in expected}
         worst = max(worst, compare(ours, expected, compute_dtype))
@@ -79,6 +84,18 @@ def _message(name, by):
 def _cut(value, like):
     """The part of a padded map that belongs to the image."""
     return value[tuple(slice(size) for size in like.shape)]
+
+
+def _files(plain, turned, transparent):
+    """A plain PNG, a JPEG that a camera has marked as turned, and a transparent PNG."""
+    jpeg = tf.io.encode_jpeg(turned, quality=95).numpy()
+    segment = b"\xff\xe1" + (len(_TURNED) + 2).to_bytes(2, "big") + _TURNED
+    rgba = tf.concat([transparent, transparent[..., :1]], axis=2)
+    return [
+        tf.io.encode_png(plain).numpy(),
+        jpeg[:2] + segment + jpeg[2:],
+        tf.io.encode_png(rgba).numpy(),
+    ]
 
 
 def _picture(size, seed):

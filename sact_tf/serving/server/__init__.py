@@ -1,1 +1,1 @@
-"""An export behind TensorFlow Serving's REST interface; needs TensorFlow alone, not Keras."""
+"""An export behind TensorFlow Serving's REST interface; needs TensorFlow and Pillow, not Keras."""

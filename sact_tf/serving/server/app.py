@@ -4,6 +4,7 @@
     GET  /v1/models/NAME[/versions/N]/metadata   signatures, their inputs and outputs
     POST /v1/models/NAME[/versions/N]:predict    row or column form
     GET  /                                       a page to drop an image on
+    POST /picture                                an image file as the model gets it, for the page
 
 Reference: https://www.tensorflow.org/tfx/serving/api_rest
 """
@@ -25,7 +26,7 @@ from starlette.routing import Route
 from sact_tf.serving.server import tensor_json
 from sact_tf.serving.server.batcher import Batcher, Job
 from sact_tf.serving.server.errors import RequestError, bad_request, overloaded
-from sact_tf.serving.server.image_limits import image_sizes
+from sact_tf.serving.server.image_limits import image_size, image_sizes, plain_images
 from sact_tf.serving.server.limits import Limits
 from sact_tf.serving.server.page import page
 from sact_tf.serving.server.servable import Servable
@@ -55,8 +56,9 @@ class ModelServer:
         self._servable = servable
         self._limits = limits
         self._pending_bytes = 0
+        self._picture_lock = asyncio.Lock()
         self.batcher = Batcher(
-            servable.run,
+            self._run,
             batch_size=limits.batch_size,
             batch_pixels=limits.image_pixels,
             pending=limits.pending_images,
@@ -73,6 +75,7 @@ class ModelServer:
                 Route(path, self._status, methods=["GET"]),
             ]
         routes.append(Route("/", self._page, methods=["GET"]))
+        routes.append(Route("/picture", self._picture, methods=["POST"]))
 
         @contextlib.asynccontextmanager
         async def lifespan(_):
@@ -93,6 +96,18 @@ class ModelServer:
 
     async def _page(self, _):
         return HTMLResponse(page(self._name, self._servable.description), headers=_PAGE_HEADERS)
+
+    async def _picture(self, request):
+        """The decoded file as PNG: browsers read fewer formats, and turn some differently."""
+        reserved = self._reserve(request)
+        try:
+            data = await self._read(request)
+            async with self._picture_lock:  # one at a time: a picture is larger than its file
+                await run_in_threadpool(image_size, data, self._limits.image_pixels)
+                (plain,) = await run_in_threadpool(plain_images, np.array([data], object))
+            return Response(plain, media_type="image/png")
+        finally:
+            self._pending_bytes -= reserved
 
     async def _status(self, request):
         self._check_model(request)
@@ -133,6 +148,14 @@ class ModelServer:
             raise RequestError(503, "not enough memory for the request") from None
         content = await run_in_threadpool(tensor_json.output_json, outputs, asked.is_row)
         return Response(content, media_type="application/json")
+
+    def _run(self, signature, inputs):
+        # Not before they are computed: what waits in the queue is small as long as it is encoded.
+        inputs = {
+            name: plain_images(array) if array.dtype == object else array
+            for name, array in inputs.items()
+        }
+        return self._servable.run(signature, inputs)
 
     def _job(self, asked):
         """Finds everything that can be wrong with a request, before anything is computed."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.serving.server.errors import overloaded
+from sact_tf.serving.server.errors import RequestError, overloaded
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -135,7 +135,7 @@ class Batcher:
         joined = {name: np.concatenate([job.inputs[name] for job in batch]) for name in names}
         try:
             outputs = self._run(batch[0].signature, joined)
-        except tf.errors.InvalidArgumentError as error:
+        except (RequestError, tf.errors.InvalidArgumentError) as error:
             if len(batch) == 1:
                 batch[0].future.set_exception(error)
                 return

@@ -25,7 +25,12 @@ async function show(file) {
     const content = await answer.json();
     if (number !== latest) return;
     if (!answer.ok) { say(content.error, true); return; }
-    await draw(file, content.predictions[0]);
+    // As the model gets it: browsers know fewer formats, and turn some pictures differently.
+    const picture = await fetch("/picture", {method: "POST", body: file});
+    if (!picture.ok) throw new Error((await picture.json()).error);
+    const shown = await picture.blob();
+    if (number !== latest) return;
+    await draw(shown, content.predictions[0]);
     element("result").hidden = false;
     say(file.name);
   } catch (error) {
@@ -50,9 +55,13 @@ function rows(table, lines) {
 function number(value) { return Number(value.toPrecision(4)); }
 async function draw(file, found) {
   const picture = await createImageBitmap(file), canvas = element("image");
-  canvas.width = picture.width; canvas.height = picture.height;
+  // What the model sees of it, which is what the map shows: all, or all but a margin.
+  const margin = Number(document.body.dataset.margin);
+  const [left, top] = [picture.width, picture.height].map(side => Math.floor(side * margin));
+  canvas.width = picture.width - 2 * left; canvas.height = picture.height - 2 * top;
+  element("map").style.aspectRatio = canvas.width + " / " + canvas.height;
   const context = canvas.getContext("2d");
-  context.drawImage(picture, 0, 0);
+  context.drawImage(picture, -left, -top);
   const count = found.num_detections === undefined ? found.classes.length : found.num_detections;
   if (found.boxes) drawBoxes(context, found, count, picture.width);
   rows("classes", found.classes.slice(0, count).map(

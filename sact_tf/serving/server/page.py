@@ -7,6 +7,9 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
+# On each side, of what "imagenet" cuts off for a classifier (`sact_tf.data.preprocessing`).
+_MARGIN = 1 / 16
+
 
 def page(name: str, description: Mapping[str, Any]) -> str:
     """The page as HTML, one file without anything from elsewhere.
@@ -20,10 +23,17 @@ def page(name: str, description: Mapping[str, Any]) -> str:
     title = f"{name} ({description['kind']})" if "kind" in description else name
     return string.Template(_read("page.html")).substitute(
         title=html.escape(title),
+        margin=_MARGIN if _is_cropped(description) else 0,
         predict=html.escape(f"/v1/models/{name}:predict"),
         style=_read("page.css"),
         script=_read("page.js"),
     )
+
+
+def _is_cropped(description):
+    preprocessing = description.get("preprocessing")
+    name = preprocessing.get("name") if isinstance(preprocessing, dict) else None
+    return description.get("kind") == "classifier" and name == "imagenet"
 
 
 @functools.cache

@@ -96,12 +96,18 @@ class DigitScenesConfig(base_config.Config):
 
 @dataclasses.dataclass
 class CocoFilesConfig(base_config.Config):
-    """A data set in COCO's format: JSON files of object instances and folders of images."""
+    """A data set in COCO's format: JSON files of object instances and folders of images.
+
+    Attributes:
+        orientation: whether boxes were drawn on pictures as they are `shown`, turned as EXIF says,
+            or as they are `stored`, where the annotated size does not tell.
+    """
 
     train_annotations: str | None = None
     train_images: str | None = None
     validation_annotations: str | None = None
     validation_images: str | None = None
+    orientation: Literal["shown", "stored"] = "shown"
 
 
 @dataclasses.dataclass

@@ -1,0 +1,1 @@
+"""Picture files as RGB pixels, by one rule for training, prediction and serving; without Keras."""
