@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
@@ -12,6 +11,7 @@ from absl import app, flags
 
 from sact_tf import paths
 from sact_tf.errors import UserError, user_error_in
+from sact_tf.text import one_line
 
 USER_ERROR_CODE = 2
 INTERRUPTED_CODE = 130  # 128 + SIGINT, as shells have it.
@@ -106,10 +106,5 @@ def _user_error(error: Exception) -> UserError | None:
 
 
 def _exit_with(label: str, message: str, code: int) -> NoReturn:
-    print(f"{label}: {_one_line(message)}", file=sys.stderr)
+    print(f"{label}: {one_line(message)}", file=sys.stderr)
     sys.exit(code)
-
-
-def _one_line(message: str) -> str:
-    # Blanks inside a line may belong to a path.
-    return re.sub(r"\s*[\r\n]\s*", " ", message.strip())

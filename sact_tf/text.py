@@ -18,3 +18,8 @@ def displayed(text: str) -> str:
 def escaped(character: str) -> str:
     """A character as Python writes it where there is no way to show it: `\\u732b`, `\\t`."""
     return character.encode("unicode_escape").decode("ascii")
+
+
+def one_line(message: object) -> str:
+    """A message of several lines in one. Blanks inside a line stay: they may belong to a path."""
+    return re.sub(r"\s*[\r\n]\s*", " ", str(message).strip())

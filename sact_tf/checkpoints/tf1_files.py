@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from sact_tf.errors import UserError
+from sact_tf.text import one_line
 
 
 def find_prefix(path: str | os.PathLike) -> str:
@@ -56,7 +57,7 @@ def read_variables(prefix: str) -> dict[str, np.ndarray]:
     # For damaged files the reader raises tf.errors, RuntimeError, IndexError and others.
     except Exception as error:
         directory = os.path.join(os.path.dirname(prefix), "")
-        reason = " ".join(str(error).replace(directory, "").split())  # its path may be long
+        reason = one_line(str(error).replace(directory, ""))  # its path may be long
         if len(reason) > 200:
             reason = reason[:200] + "..."
         raise UserError(f"{prefix}: cannot be read as a checkpoint ({reason})") from error

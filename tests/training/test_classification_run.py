@@ -194,6 +194,21 @@ def test_warm_start_takes_all_but_halting_and_a_foreign_head(
     assert ("head: 7 classes there, 10 here" in out) == (num_classes == 7)
 
 
+def test_a_run_that_has_begun_starts_from_nowhere_else(prepare, tmp_path, capsys):
+    plain = prepare(PLAIN, name="plain")
+    plain.train(evaluates=False)
+    start = f"train.warm_start={tmp_path / 'plain'},train.steps=4"
+    with pytest.raises(UserError, match="train.warm_start: the run in .* has begun without one"):
+        prepare(PLAIN, start, name="plain")
+    assert "warm_start: null" in plain.directory.config.read_text()
+
+    prepare(start).train(evaluates=False)
+    moved = f"train.warm_start={tmp_path / 'moved'},train.steps=6"
+    capsys.readouterr()
+    assert prepare(moved).step == 4
+    assert "train.warm_start has no effect" in capsys.readouterr().out
+
+
 def test_warm_start_from_nothing_names_the_path(prepare, tmp_path):
     with pytest.raises(UserError, match="absent.keras"):
         prepare(f"train.warm_start={tmp_path / 'absent.keras'}")

@@ -54,6 +54,21 @@ def test_a_longer_run_is_accepted_and_said(load, tmp_path):
                        "train.steps": (12, 99)}  # fmt: skip
 
 
+def test_the_advice_on_another_execution_can_be_followed(load, tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    directory.save(load())
+    goes_on = (ClassificationConfig, None, ["model.execution=tiled"])
+    with pytest.raises(UserError, match="model.execution: .*model.statistics=evaluated.* full"):
+        directory.read_config(*goes_on)
+    config = directory.read_config(
+        *goes_on[:2], ["model.execution=tiled,model.statistics=evaluated"]
+    )
+    assert directory.compare(config) == {
+        "model.execution": ("masked", "tiled"),
+        "model.statistics": ("full", "evaluated"),
+    }
+
+
 def test_damaged_images_may_be_skipped_from_now_on(load, tmp_path):
     folder = (
         "data={source: image_folder, image_folder: {train_dir: photos}, skip_corrupt: false, "

@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from sact_tf.errors import UserError
 from sact_tf.serving import DESCRIPTION
+from sact_tf.text import one_line
 
 
 class Servable:
@@ -38,7 +39,7 @@ class Servable:
             self.description = _read_description(folder)
         # A damaged file makes the loader raise whatever it meets.
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)[:200]
             raise UserError(f"{folder}: cannot be loaded as a SavedModel: {reason}") from error
         self._functions = dict(self._model.signatures)
         if not self._functions:

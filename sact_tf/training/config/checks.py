@@ -71,9 +71,10 @@ def resolve_halting(model: ModelConfig) -> None:
         )
     if not computes_all and model.statistics != "evaluated":
         raise ConfigError(
-            "model.statistics",
-            f"execution: {model.execution} computes the active positions only; expected evaluated, "
-            f"received {model.statistics}",
+            "model.execution",
+            f"{model.execution} computes the active positions only, and trains with their "
+            f"statistics; expected model.statistics=evaluated beside it, received "
+            f"{model.statistics}",
         )
     if model.halting is None:
         forbid(model, "model", list(_HALTING_DEFAULTS), "with halting: null")

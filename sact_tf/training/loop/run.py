@@ -76,6 +76,8 @@ class TrainingRun:
                 self._warm_start(config.train.warm_start)
             self._lock()
         changes = directory.compare(config)
+        if trains and found_checkpoints(directory.checkpoints):
+            self._check_start(changes)
         restored = self.checkpoints.restore()
         if restored:
             self.progress.say(f"restored {restored}")
@@ -255,6 +257,18 @@ class TrainingRun:
             average=state.average and state.average.averages,
             throughput=state.throughput,
         )
+
+    def _check_start(self, changes: dict[str, tuple[Any, Any]]) -> None:
+        """A run that has begun does not start from anywhere else."""
+        before, now = changes.get("train.warm_start", (None, None))
+        if before is None and now is not None:
+            raise UserError(
+                f"train.warm_start: the run in --model_dir={self.directory.path} has begun without "
+                f"one and goes on from its own checkpoint; expected null, received {now}. Give "
+                "another --model_dir to start from there"
+            )
+        if now is not None:
+            self.progress.say("train.warm_start has no effect: the run has begun from the old one")
 
     def _warm_start(self, path: str) -> None:
         uncovered = self.task.warm_start(self.model, path)

@@ -6,6 +6,7 @@ import os
 import tensorflow as tf
 
 from sact_tf.errors import UserError
+from sact_tf.text import one_line
 from sact_tf.training.config.sections import RuntimeConfig
 
 
@@ -42,7 +43,7 @@ def _build(config: RuntimeConfig) -> tf.distribute.Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
     except (tf.errors.OpError, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise UserError(f"runtime.tpu: no TPU at {config.tpu!r}: {reason}") from None
 
 

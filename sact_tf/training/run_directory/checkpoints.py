@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from sact_tf.errors import UserError
+from sact_tf.text import one_line
 from sact_tf.training.config.sections import WeightAverageConfig
 
 _INDEX = re.compile(r"ckpt-(\d+)\.(?:index|data-.*)")
@@ -58,7 +59,7 @@ def loading_checkpoint(prefix: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.OpError, AssertionError, IndexError, StopIteration, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise UserError(f"checkpoint {prefix} cannot be loaded: {reason}") from None
 
 
@@ -171,4 +172,4 @@ def found_checkpoints(directory: pathlib.Path) -> list[str]:
 
 def _in_short(error: Exception) -> str:
     """The message without the names of TensorFlow's own functions."""
-    return " ".join(re.sub(r"\{\{.*?\}\}", "", str(error)).split())[:300]
+    return one_line(re.sub(r"\{\{.*?\}\}", "", str(error)))[:300]

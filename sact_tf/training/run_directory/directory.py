@@ -16,6 +16,7 @@ from sact_tf.training.config.training_config import TrainingConfig
 _SECTIONS = ("model.", "data.", "train.")
 _CHANGEABLE = (
     "model.execution",
+    "model.statistics",
     "data.skip_corrupt",
     "train.steps",
     "train.learning_rate.",

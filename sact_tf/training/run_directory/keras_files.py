@@ -7,6 +7,7 @@ import zipfile
 import keras
 
 from sact_tf.errors import UserError
+from sact_tf.text import one_line
 
 
 def load_keras_file(path: str | os.PathLike) -> keras.Model:
@@ -26,7 +27,7 @@ def load_keras_file(path: str | os.PathLike) -> keras.Model:
         raise
     # A foreign or damaged archive makes Keras and h5py raise whatever they meet on the way.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise UserError(f"{path}: cannot be loaded: {reason}") from error
     if not isinstance(model, keras.Model):
         raise UserError(f"{path}: expected a model, found a {type(model).__name__}")
