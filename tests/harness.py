@@ -86,7 +86,7 @@ def check_config(make):
     config = layer.get_config()
     parameters = {}
     for kind in reversed(type(layer).mro()):
-        if kind.__module__.startswith("sact_tf."):
+        if kind.__module__.startswith("sact_tf.") and "__init__" in vars(kind):
             parameters.update(inspect.signature(kind.__init__).parameters)
     arguments = {
         name

@@ -5,6 +5,7 @@ import logging
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 
 from sact_tf.budget.flops_share import FlopsShare, check_budget
 from sact_tf.budget.halting_shift import halting_biases, halting_logits_shifted
@@ -15,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 _TOLERANCE = 0.02
 # What the search aims at, so that other data of the same kind stays within the tolerance.
 _AIM = 0.002
-_LARGEST_STEP = 1024.0
+_LARGEST_STEP = 2.0**120  # nearly all of float32
 _FINEST_STEP = 1e-3
 
 ModelT = TypeVar("ModelT", bound=keras.Model)
@@ -103,8 +104,10 @@ def find_shift(model: keras.Model, dataset: Any, flops_ratio: float) -> Calibrat
     check_budget(share, flops_ratio, share.sizes)
     if abs(tried[0.0] - flops_ratio) > _AIM:
         cheap, dear = _bracket(measured, flops_ratio)
-        while cheap - dear > _FINEST_STEP and min(_errors(tried, flops_ratio).values()) > _AIM:
+        while min(_errors(tried, flops_ratio).values()) > _AIM:
             middle = (cheap + dear) / 2
+            if cheap - dear <= max(_FINEST_STEP, np.spacing(np.float32(abs(middle)))):
+                break
             if measured(middle) > flops_ratio:
                 dear = middle
             else:
@@ -116,14 +119,23 @@ def find_shift(model: keras.Model, dataset: Any, flops_ratio: float) -> Calibrat
 
 
 def _bracket(measured, flops_ratio):
-    """`(cheap, dear)`: shifts with at most and with more than the budget, in doubling steps."""
+    """`(cheap, dear)`: shifts with at most and with more than the budget, in doubling steps.
+
+    Both ends of the reachable range are met by some shift, however large the logits are. A shift
+    that is near enough ends the search, too.
+    """
     cheap = dear = 0.0
     step = 1.0
+
+    def beyond(shift, up):
+        share = measured(shift)
+        return abs(share - flops_ratio) <= _AIM or (share <= flops_ratio) == up
+
     if measured(0.0) > flops_ratio:
-        while measured(cheap) > flops_ratio and step <= _LARGEST_STEP:
+        while not beyond(cheap, True) and step <= _LARGEST_STEP:
             dear, cheap, step = cheap, step, 2 * step
     else:
-        while measured(dear) <= flops_ratio and step <= _LARGEST_STEP:
+        while not beyond(dear, False) and step <= _LARGEST_STEP:
             cheap, dear, step = dear, -step, 2 * step
     return cheap, dear
 

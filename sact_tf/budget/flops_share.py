@@ -9,8 +9,8 @@ import tensorflow as tf
 from sact_tf.budget.halting_shift import halting_logits_shifted
 from sact_tf.models import AdaptiveModel
 
-# Far beyond what any image adds to a logit: every score is 0 or 1.
-_SATURATING = 1e6
+# Beyond what any image can add to a logit: every score is 0 or 1.
+_SATURATING = float("inf")
 
 
 class FlopsShare:

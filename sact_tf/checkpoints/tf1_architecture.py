@@ -75,7 +75,7 @@ class Tf1Architecture:
                 base_channels=self.base_channels,
                 stem_channels=self.stem_channels,
                 halting=self.halting,
-                **options,
+                **{"batch_norm_momentum": 0.997, **options},
             )
         return ResNetBackbone.cifar(
             self.units, base_channels=self.base_channels, halting=self.halting, **options

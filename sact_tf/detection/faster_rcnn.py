@@ -17,6 +17,7 @@ from sact_tf.detection.rpn import RegionProposalNetwork
 from sact_tf.detection.warm_start import warm_start_detector
 from sact_tf.layers.adaptive_block import AdaptiveBlock
 from sact_tf.models.adaptive_model import AdaptiveModel
+from sact_tf.models.image_batches import image_inputs
 from sact_tf.models.resnet_backbone import ResNetBackbone
 from sact_tf.models.weight_decay import weight_decay_loss
 
@@ -45,7 +46,7 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
         **options: the others of `DetectorOptions`.
 
     Call arguments:
-        inputs: images [B, H, W, C], preprocessed; or a dict with `image` and optionally `valid`.
+        inputs: as in `ResNetBackbone`.
         valid: optional bool [B, H, W], as in `ResNetBackbone`.
         training: accepted for Keras; predictions use the moving statistics unless it is true.
 
@@ -281,9 +282,7 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
 
 
 def _images_of(inputs, valid):
-    """`(images, valid)` of a call with either form of input, as tensors."""
-    if isinstance(inputs, dict):
-        valid = inputs.get("valid") if valid is None else valid
-        inputs = inputs["image"]
+    """`(images, valid)` of a call with any form of input, as tensors."""
+    inputs, valid = image_inputs(inputs, valid)
     images = tf.cast(tf.convert_to_tensor(inputs), tf.float32)
     return images, None if valid is None else tf.cast(valid, tf.bool)

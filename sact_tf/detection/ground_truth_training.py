@@ -1,6 +1,6 @@
 """`fit` and `evaluate` of a detector."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -16,6 +16,40 @@ class GroundTruthTraining(keras.Model):
 
     losses_for: Callable[..., tuple[dict[str, tf.Tensor], dict[str, Any]]]
     _loss_means: dict[str, keras.metrics.Mean]  # One for each term of the loss.
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keras' `compile` for a model that has its losses and terms itself.
+
+        Args:
+            optimizer, **kwargs: as in Keras.
+            loss, loss_weights, metrics, weighted_metrics: None.
+
+        Raises:
+            ValueError: one of these is given.
+        """
+        given = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(
+                    f"Expected compile without {name}: a detector has its own losses, whose terms "
+                    "fit logs, and its boxes are judged after training "
+                    "(sact_tf.detection.evaluation); "
+                    f"received {name}={value!r}"
+                )
+        super().compile(optimizer, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         batch = _batch_of(data)
@@ -63,8 +97,23 @@ class GroundTruthTraining(keras.Model):
 
 def _batch_of(data):
     """The dict of images and ground truth that `fit` was given."""
-    batch = data[0] if isinstance(data, tuple) else data
+    batch, *more = data if isinstance(data, tuple | list) else (data,)
+    if not isinstance(batch, Mapping) or any(each is not None for each in more):
+        raise ValueError(
+            "Expected batches of one dict with image, boxes and classes (and valid and crowd), as "
+            "fit(dataset) or fit({'image': ..., 'boxes': ..., 'classes': ...}), without y and "
+            f"sample_weight; received {_shown(data)}"
+        )
     missing = [key for key in ("image", "boxes", "classes") if key not in batch]
     if missing:
         raise ValueError(f"Expected batches with image, boxes and classes; {missing} are missing")
     return batch
+
+
+def _shown(data):
+    """What a batch consists of, in words."""
+    if isinstance(data, tuple | list):
+        return "(" + ", ".join(map(_shown, data)) + ")"
+    if isinstance(data, Mapping):
+        return f"a dict with {', '.join(map(str, data))}"
+    return "None" if data is None else "a tensor"

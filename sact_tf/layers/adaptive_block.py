@@ -9,6 +9,7 @@ import tensorflow as tf
 from sact_tf.layers.execution import EXECUTIONS, Entry, execute
 from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.layers.halting_score import KINDS, HaltingScore
+from sact_tf.layers.keras_settings import check_keras_settings
 from sact_tf.layers.replica_losses import ReplicaLosses
 from sact_tf.layers.tuning import DENSE_SHARE
 from sact_tf.ops import halting as halting_ops
@@ -77,6 +78,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_keras_settings(self.dtype_policy)
         _check(units, halting, tile_size, statistics, dense_share, halting_epsilon)
         self.units = list(units)
         self.halting = halting
@@ -260,7 +262,13 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "AdaptiveBlock":
-        units = [keras.saving.deserialize_keras_object(unit) for unit in config["units"]]
+        # Built by the block, so that the paths of their weights begin with its name.
+        units = [
+            keras.saving.deserialize_keras_object(
+                {key: value for key, value in unit.items() if key != "build_config"}
+            )
+            for unit in config["units"]
+        ]
         return cls(**{**config, "units": units})
 
 

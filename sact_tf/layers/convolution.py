@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sact_tf.layers.keras_settings import check_keras_settings
 from sact_tf.ops import positions
 
 
@@ -56,6 +57,7 @@ class Convolution(keras.layers.Conv2D):
             kernel_regularizer=keras.regularizers.L2(weight_decay / 2) if weight_decay else None,
             **kwargs,
         )
+        check_keras_settings(self.dtype_policy)
         self.stride = stride
         self.symmetric_padding = symmetric_padding
         self.weight_decay = weight_decay

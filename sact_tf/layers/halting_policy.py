@@ -63,7 +63,9 @@ class HaltingPolicy:
         if self.kind != "sact":
             shape, static, valid = tf.stack([shape[0], 1, 1]), (state.shape[0], 1, 1), None
         halting = halting_ops.initial_state(shape, state.dtype, valid)
-        return HaltingState(*(tf.ensure_shape(tensor, static) for tensor in halting))
+        for tensor in halting:
+            tensor.set_shape(static)  # an operation would be one that LiteRT does not have
+        return halting
 
     def score(
         self,

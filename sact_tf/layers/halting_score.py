@@ -142,7 +142,7 @@ class HaltingScore(NetworkLayer):
         logits = tf.matmul(mean, self.global_conv.kernel_tensor[0, 0])
         if self.kind == "act":
             logits += self.global_conv.bias_tensor
-        return logits[..., tf.newaxis]
+        return tf.expand_dims(logits, -1)
 
     def _local_logits(self, inputs, training, valid, positions):
         # A convolution to one channel keeps the matrix units idle: a product with nine columns,

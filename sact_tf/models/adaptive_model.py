@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from sact_tf.errors import UserError
+from sact_tf.models.image_batches import image_inputs
 from sact_tf.ops.tiles import upsample_nearest
 
 
@@ -79,13 +80,14 @@ class AdaptiveModel:
         """The answer for each image, and what the network spends on it.
 
         Args:
-            images: [B, H, W, C], preprocessed.
+            images: [B, H, W, C], preprocessed; or in another form that a call takes.
             valid: optional bool [B, H, W].
 
         Returns:
             Dict of the model's `answers`, `flops` (int64 [B]), `ponder_cost_map` (see the method),
             and for each of `block_names` its halting dict (see `AdaptiveBlock`).
         """
+        images, valid = image_inputs(images, valid)
         outputs = self.forward(images, valid, training=False)
         return {
             **{name: outputs[name] for name in self.answers},

@@ -10,6 +10,7 @@ from sact_tf.layers import BatchNormalization, Convolution
 from sact_tf.layers.classifier_head import ClassifierHead
 from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.frozen import freeze, frozen_paths
+from sact_tf.models.image_batches import TakesImageBatches
 from sact_tf.models.resnet_backbone import ResNetBackbone
 from sact_tf.models.warm_start import copy_layers
 from sact_tf.models.weight_decay import weight_decay_loss
@@ -18,7 +19,7 @@ LOSS_PARTS = ("cross_entropy", "ponder_loss", "weight_decay")
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
-class ImageClassifier(AdaptiveModel, keras.Model):
+class ImageClassifier(AdaptiveModel, TakesImageBatches):
     """Logits of an image from the last block of a `ResNetBackbone`.
 
     Head of the ImageNet networks (bottleneck units): batch normalization, ReLU, global average
@@ -26,7 +27,7 @@ class ImageClassifier(AdaptiveModel, keras.Model):
 
     `fit` minimizes the compiled loss + ponder loss + weight decay, and logs the three apart
     (`cross_entropy` is the compiled loss, then `ponder_loss` and `weight_decay`) beside their sum,
-    `loss`.
+    `loss`. Batches are `(images, labels)` or dicts with `image`, `label` and optionally `valid`.
 
     Args:
         backbone: a `ResNetBackbone`.
@@ -37,8 +38,7 @@ class ImageClassifier(AdaptiveModel, keras.Model):
         frozen: as in `ResNetBackbone`, for the head: "head", "head/logits" or "head/postnorm".
 
     Call arguments:
-        inputs: images [B, H, W, C], preprocessed.
-        training, valid: as in `ResNetBackbone`.
+        inputs, training, valid: as in `ResNetBackbone`.
 
     Returns:
         Logits [B, num_classes], float32 (float64 if the model is).
@@ -68,15 +68,21 @@ class ImageClassifier(AdaptiveModel, keras.Model):
             name="head",
             dtype=backbone.dtype_policy,
         )
-        image = keras.Input(config["image_shape"], dtype=backbone.compute_dtype, name="image")
-        logits = self.head(backbone(image)[backbone.block_names[-1]])
-        super().__init__(inputs=image, outputs=logits, name=name, trainable=trainable)
+        # On the backbone's own graph, so that its features lie between images and logits.
+        logits = self.head(backbone.features[backbone.block_names[-1]])
+        super().__init__(inputs=backbone.input, outputs=logits, name=name, trainable=trainable)
         self.dtype_policy = backbone.dtype_policy
         self.num_classes = num_classes
         self.class_names = None if class_names is None else list(class_names)
         self.preprocessing = preprocessing
         freeze([self.head], frozen)
         self._loss_parts = {part: keras.metrics.Mean(name=part) for part in LOSS_PARTS}
+
+    @property
+    def layers(self) -> list[keras.layers.Layer]:
+        """The input, the backbone and the head, as saved files have them."""
+        inputs = [layer for layer in super().layers if isinstance(layer, keras.layers.InputLayer)]
+        return [*inputs, self.backbone, self.head]
 
     @property
     def postnorm(self) -> BatchNormalization:

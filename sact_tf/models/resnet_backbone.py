@@ -10,6 +10,7 @@ from sact_tf.layers import AdaptiveBlock, BasicUnit, BottleneckUnit, Stem
 from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.depths import units_of_depth
 from sact_tf.models.frozen import freeze, frozen_paths
+from sact_tf.models.image_batches import TakesImageBatches, image_inputs
 from sact_tf.models.warm_start import warm_start_backbone
 from sact_tf.ops.positions import strided_size, subsample, zero_outside
 
@@ -18,7 +19,7 @@ CIFAR_SLOPE = 0.1
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
-class ResNetBackbone(AdaptiveModel, keras.Model):
+class ResNetBackbone(AdaptiveModel, TakesImageBatches):
     """Residual network whose blocks may stop early, per image (ACT) or per position (SACT).
 
     Block b has `base_channels * 2**b` filters and, but for the first, starts with a stride of 2 in
@@ -29,10 +30,11 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         base_channels: filters of the first block's units.
         halting: None (plain ResNet), "act" or "sact".
         tile_size: int, or one int per block; see `AdaptiveBlock`.
-        execution: "masked" or "tiled"; see `sact_tf.set_execution`.
+        execution: "masked", "tiled" or "auto", or one per block; see `sact_tf.set_execution`.
         statistics: None, "full" or "evaluated"; see `AdaptiveBlock`.
-        ponder_weight: tau, the weight of the mean ponder cost in the loss (eq. 13).
-        halting_epsilon: halt at a cumulative halting score of 1 - epsilon.
+        ponder_weight: tau, the weight of the mean ponder cost in the loss (eq. 13), or one per
+            block.
+        halting_epsilon: halt at a cumulative halting score of 1 - epsilon; one, or one per block.
         halting_bias: initial bias of the halting scores.
         stem: "imagenet" (7x7 of stride 2, max pool) or "cifar" (3x3).
         stem_channels: channels of the root; the authors' ImageNet root has 64 whatever
@@ -41,14 +43,18 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         negative_slope: slope of the leaky ReLU for negative inputs, 0 for ReLU; the basic network
             has leaky ReLUs in its halting scores, too (as the authors' CIFAR network).
         weight_decay: L2, `weight_decay * sum(kernel**2) / 2` over all convolutions.
-        batch_norm_epsilon, batch_norm_momentum: of all batch normalizations.
+        batch_norm_epsilon: of all batch normalizations.
+        batch_norm_momentum: of all batch normalizations: the share of the moving statistics that a
+            step keeps. The authors' ImageNet networks have 0.997, for millions of steps: it takes a
+            thousand until inference follows what training learned.
         synchronized_batch_norm: batch statistics over all replicas.
         image_shape: (height, width, channels), None where free.
         frozen: paths of layers that are not trained, as "block1" or "block2/unit_1/bn1"; the same
             as setting `trainable = False` on them, which is saved as this.
 
     Call arguments:
-        inputs: images [B, H, W, C], preprocessed.
+        inputs: images [B, H, W, C], preprocessed; a list of one such tensor; or a dict with `image`
+            and optionally `valid`.
         training: whether batch normalization uses the statistics of this batch.
         valid: optional bool [B, H, W]: true in the top left rectangle that an image fills, false
             where it was padded. Every image then gives what it gives alone.
@@ -70,10 +76,10 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         base_channels: int = 64,
         halting: str | None = None,
         tile_size: int | Sequence[int] = 1,
-        execution: str = "masked",
+        execution: str | Sequence[str] = "masked",
         statistics: str | None = None,
-        ponder_weight: float = 0.005,
-        halting_epsilon: float = 0.01,
+        ponder_weight: float | Sequence[float] = 0.005,
+        halting_epsilon: float | Sequence[float] = 0.01,
         halting_bias: float = -3.0,
         stem: str = "imagenet",
         stem_channels: int = 64,
@@ -81,7 +87,7 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         negative_slope: float = 0.0,
         weight_decay: float = 1e-4,
         batch_norm_epsilon: float = 1e-5,
-        batch_norm_momentum: float = 0.997,
+        batch_norm_momentum: float = 0.9,
         synchronized_batch_norm: bool = False,
         image_shape: Sequence[int | None] = (None, None, 3),
         frozen: Sequence[str] = (),
@@ -90,14 +96,16 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         trainable: bool = True,
     ):
         units = tuple(units)
-        tile_sizes = _check(units, base_channels, stem_channels, tile_size, unit, image_shape)
+        _check(units, base_channels, stem_channels, unit, image_shape)
+        tile_sizes = _checked_tile_sizes(tile_size, len(units))
+        executions = _per_block("execution", execution, len(units))
+        ponder_weights = _per_block("ponder_weight", ponder_weight, len(units))
+        halting_epsilons = _per_block("halting_epsilon", halting_epsilon, len(units))
         self._config: dict[str, Any] = {
             "units": units,
             "base_channels": base_channels,
             "halting": halting,
-            "tile_size": tile_size if isinstance(tile_size, int) else tuple(tile_size),
             "statistics": statistics,
-            "halting_epsilon": halting_epsilon,
             "halting_bias": halting_bias,
             "stem": stem,
             "stem_channels": stem_channels,
@@ -117,7 +125,7 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         }
         self.stem = Stem(stem, stem_channels, weight_decay, name="stem", dtype=policy)
         self.blocks = []
-        for index, (number, tile) in enumerate(zip(units, tile_sizes, strict=True)):
+        for index, number in enumerate(units):
             options = {
                 "filters": base_channels * 2**index,
                 "negative_slope": negative_slope,
@@ -135,11 +143,11 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
                 AdaptiveBlock(
                     block_units,
                     halting=halting,
-                    tile_size=tile,
-                    execution=execution,
+                    tile_size=tile_sizes[index],
+                    execution=executions[index],
                     statistics=statistics,
-                    ponder_weight=ponder_weight,
-                    halting_epsilon=halting_epsilon,
+                    ponder_weight=ponder_weights[index],
+                    halting_epsilon=halting_epsilons[index],
                     halting_bias=halting_bias,
                     halting_negative_slope=negative_slope if unit == "basic" else None,
                     weight_decay=weight_decay,
@@ -188,7 +196,6 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
             "negative_slope": CIFAR_SLOPE,
             "weight_decay": 2e-4,
             "batch_norm_epsilon": 1e-3,
-            "batch_norm_momentum": 0.9,
             "ponder_weight": 0.01,
         }
         return cls(units=units_per_block, base_channels=base_channels, **{**options, **kwargs})
@@ -212,7 +219,9 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
             float32 or float64 the blocks' summed mean `ponder_cost` and the `ponder_loss`, each
             block's cost times its ponder weight (eq. 13).
         """
+        images, valid = image_inputs(images, valid)
         images = tf.cast(tf.convert_to_tensor(images), self.compute_dtype)
+        valid = None if valid is None else tf.cast(valid, tf.bool)
         outputs: dict[str, Any] = {"features": {}, "halting": {}, "valid": {}}
         state = self.stem(images, valid=valid)
         flops = self.stem.flops(tf.shape(images), valid)
@@ -325,11 +334,12 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         return warm_start_backbone(self, backbone, halting)
 
     def get_config(self) -> dict[str, Any]:
-        block = self.blocks[0]
         return {
             **self._config,
-            "execution": block.execution,
-            "ponder_weight": block.get_ponder_weight(),
+            "tile_size": _one_or_all(block.tile_size for block in self.blocks),
+            "execution": _one_or_all(block.execution for block in self.blocks),
+            "ponder_weight": _one_or_all(block.get_ponder_weight() for block in self.blocks),
+            "halting_epsilon": _one_or_all(block.halting_epsilon for block in self.blocks),
             "frozen": frozen_paths([self.stem, *self.blocks]),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
@@ -343,8 +353,8 @@ class ResNetBackbone(AdaptiveModel, keras.Model):
         return cls(**config)
 
 
-def _check(units, base_channels, stem_channels, tile_size, unit, image_shape):
-    """Raises ValueError for a bad argument; returns one tile size per block."""
+def _check(units, base_channels, stem_channels, unit, image_shape):
+    """Raises ValueError for a bad argument."""
     if not units or any(not isinstance(n, int) or n < 1 for n in units):
         raise ValueError(f"Expected units to be one positive int per block, received {units!r}")
     if base_channels < 1 or stem_channels < 1:
@@ -359,12 +369,33 @@ def _check(units, base_channels, stem_channels, tile_size, unit, image_shape):
             "Expected image_shape to be (height, width, channels) with known channels, received "
             f"{image_shape!r}"
         )
-    sizes = tile_size if isinstance(tile_size, tuple | list) else (tile_size,) * len(units)
-    if len(sizes) != len(units) or any(
+
+
+def _checked_tile_sizes(tile_size, num_blocks):
+    sizes = tile_size if isinstance(tile_size, tuple | list) else (tile_size,) * num_blocks
+    if len(sizes) != num_blocks or any(
         isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in sizes
     ):
         raise ValueError(
-            f"Expected tile_size to be a positive int or one per block ({len(units)}), received "
+            f"Expected tile_size to be a positive int or one per block ({num_blocks}), received "
             f"tile_size={tile_size!r}"
         )
     return tuple(sizes)
+
+
+def _per_block(name, value, num_blocks):
+    """One value for each block, of one for all or one for each."""
+    if not isinstance(value, tuple | list):
+        return (value,) * num_blocks
+    if len(value) != num_blocks:
+        raise ValueError(
+            f"Expected {name} to be one value or one per block ({num_blocks}), received "
+            f"{name}={value!r}"
+        )
+    return tuple(value)
+
+
+def _one_or_all(values):
+    """The value that all blocks have, or else a tuple of one for each."""
+    values = tuple(values)
+    return values[0] if len(set(values)) == 1 else values

@@ -11,8 +11,25 @@ LayerT = TypeVar("LayerT", bound=keras.layers.Layer)
 
 
 def adaptive_blocks(model: keras.layers.Layer) -> list[AdaptiveBlock]:
-    """All `AdaptiveBlock` layers inside a layer or model, each once, in the order of creation."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, AdaptiveBlock)]
+    """All `AdaptiveBlock` layers inside a layer or model, each once, in the order of the network.
+
+    A functional model holds its layers from its inputs on, any other layer those inside it in the
+    order in which it got them.
+    """
+    found: list[AdaptiveBlock] = []
+    seen: set[int] = set()
+
+    def visit(layer):
+        if id(layer) in seen:
+            return
+        seen.add(id(layer))
+        if isinstance(layer, AdaptiveBlock):
+            found.append(layer)
+        for inner in layer._layers:
+            visit(inner)
+
+    visit(model)
+    return found
 
 
 def set_execution(model: LayerT, execution: str) -> LayerT:

@@ -10,6 +10,7 @@ neighbours and a product, and rows that are picked once are put back without add
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from sact_tf.ops.active_rows import ActiveRows, neighbours_at
@@ -192,7 +193,8 @@ def sum_neighbours(products: tf.Tensor) -> tf.Tensor:
 
     Column 3 * (dy + 1) + dx + 1 of position (y + dy, x + dx) goes to position (y, x).
     """
-    selection = tf.reshape(tf.eye(9, dtype=products.dtype), [3, 3, 9, 1])
+    # A constant, where LiteRT and OpenVINO have no operation that makes it.
+    selection = tf.constant(np.eye(9).reshape([3, 3, 9, 1]), products.dtype)
     return tf.nn.conv2d(products, selection, 1, "SAME")[..., 0]
 
 

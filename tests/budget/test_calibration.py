@@ -80,6 +80,22 @@ def test_act_comes_as_near_as_its_steps_allow(make_classifier, images, caplog):
     assert f"{target:.3f}" in caplog.text and f"{low:.3f}" in caplog.text
 
 
+@pytest.mark.parametrize("halting", ["act", "sact"])
+def test_logits_of_any_size(make_classifier, images, halting):
+    """What is in reach is a matter of the network, not of its weights, and is found."""
+    model = make_classifier(halting)
+    expected = reachable_range(model, 16, 16)
+    for block in model.backbone.blocks:
+        for score in block.halting_scores:
+            convolution = score.local_conv if halting == "sact" else score.global_conv
+            convolution.kernel.assign(convolution.kernel * 1e9)
+    assert reachable_range(model, 16, 16) == expected
+    low, high = expected
+    if halting == "sact":
+        for target in (low + 0.2 * (high - low), low + 0.8 * (high - low)):
+            assert find_shift(model, images, target).flops_ratio == pytest.approx(target, abs=0.02)
+
+
 def test_no_search_where_the_budget_is_met_already(make_classifier, images):
     model = make_classifier()
     found = find_shift(model, images, FlopsShare(model)(images))

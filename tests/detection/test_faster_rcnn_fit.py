@@ -52,6 +52,24 @@ def test_missing_ground_truth_is_named(make_detector, scene):
         detector.fit(tf.data.Dataset.from_tensors({"image": scene["image"]}), verbose=0)
 
 
+def test_what_a_detector_does_not_take_is_named(make_detector, scene):
+    detector = make_detector()
+    for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+        with pytest.raises(ValueError, match=f"without {name}: .* received {name}="):
+            detector.compile("sgd", **{name: ["accuracy"]})
+    detector.compile("sgd", run_eagerly=True)
+    images = tf.zeros([2, 64, 80, 3])
+    truth = {"boxes": scene["boxes"], "classes": scene["classes"]}
+    with pytest.raises(ValueError, match="a tensor, a dict with boxes, classes"):
+        detector.fit(images, truth, batch_size=2, verbose=0)
+    with pytest.raises(ValueError, match="without y .* received"):
+        detector.evaluate(images, verbose=0)
+    with pytest.raises(ValueError, match="without y"):
+        detector.fit({"image": images, **truth}, tf.zeros([2]), batch_size=2, verbose=0)
+    with pytest.raises(ValueError, match="received the keys"):
+        detector({"images": images})
+
+
 def test_mixed_precision(make_detector, scene):
     detector = make_detector(random=False, backbone={"dtype": "mixed_bfloat16"})
     assert detector.rpn.scores.compute_dtype == "float32"

@@ -1,14 +1,18 @@
 """Backbone: shapes, strides, any size, execution against the reference, bad arguments."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.models import ResNetBackbone
-from tests.harness import assert_same
+from sact_tf.layers import AdaptiveBlock, BasicUnit
+from sact_tf.models import ImageClassifier, ResNetBackbone
+from sact_tf.models.settings import adaptive_blocks
+from tests.harness import assert_same, padded_batch, run_python
 from tests.layers.reference_block import run_reference
-from tests.models.networks import NAMES, images, make_backbone
+from tests.models.networks import NAMES, images, make_backbone, make_classifier
 
 
 @pytest.mark.parametrize("net, strides", [("imagenet", [4, 8]), ("cifar", [1, 2])])
@@ -81,6 +85,71 @@ def test_tile_size_of_every_block():
     assert [block.tile_size for block in make_backbone(tile_size=3).blocks] == [3, 3]
 
 
+def test_what_was_set_on_single_blocks_is_kept(tmp_path):
+    model = make_classifier()
+    first, second = model.backbone.blocks
+    first.execution, first.halting_epsilon = "tiled", 0.125
+    second.ponder_weight = 0.5
+    model.save(tmp_path / "model.keras")
+    copies = {
+        "save": keras.models.load_model(tmp_path / "model.keras"),
+        "deepcopy": copy.deepcopy(model),
+        "clone_model": keras.models.clone_model(model),
+        "from_config": type(model).from_config(model.get_config()),
+    }
+    tau = first.get_ponder_weight()
+    for way, each in copies.items():
+        found = [
+            (block.execution, block.get_ponder_weight(), block.halting_epsilon)
+            for block in adaptive_blocks(each)
+        ]
+        assert found == [("tiled", tau, 0.125), ("masked", 0.5, 0.01)], way
+
+
+def test_adaptive_blocks_in_the_order_of_the_network():
+    backbone = make_backbone(units=(1, 1, 1))
+    classifier = ImageClassifier(backbone, 2)
+    inside = keras.Sequential([keras.Input((32, 32, 3)), classifier])
+    functional = keras.Model(backbone.input, backbone.features["block3"])
+    for model in (backbone, classifier, inside, functional):
+        assert adaptive_blocks(model) == backbone.blocks
+
+
+def test_images_in_every_form():
+    backbone = make_backbone()
+    _, batch, valid = padded_batch([(24, 20), (13, 17)], 24, 20)
+    expected, whole = backbone(batch, valid=valid), backbone(images())
+    assert_same(backbone({"image": batch, "valid": valid.astype("uint8"), "more": 1}), expected, 0)
+    assert_same(backbone([images()]), whole, 0)
+    assert_same(backbone.forward({"image": images()})["features"], whole, 0)
+    assert_same(backbone.predict({"image": images()}, verbose=0), whole, 1e-5)
+    with pytest.raises(ValueError, match=r"key 'image'.*received the keys \['img'\]"):
+        backbone({"img": images()})
+    with pytest.raises(ValueError, match="one tensor of images .* received a list of 2"):
+        backbone([images(), images()])
+
+
+@pytest.mark.parametrize("name, value", [("floatx", "float16"), ("format", "channels_first")])
+def test_settings_of_keras_that_do_not_work_are_named(name, value):
+    change, now = {
+        "floatx": (keras.config.set_floatx, keras.config.floatx()),
+        "format": (keras.config.set_image_data_format, keras.config.image_data_format()),
+    }[name]
+    change(value)
+    try:
+        for make in (make_backbone, lambda: BasicUnit(4), lambda: AdaptiveBlock([object()])):
+            with pytest.raises(ValueError, match=f"expected .* received '{value}'"):
+                make()
+    finally:
+        change(now)
+
+
+def test_another_backend_of_keras_is_refused_at_import():
+    code = "import sact_tf"
+    with pytest.raises(AssertionError, match="expected the Keras backend to be 'tensorflow'"):
+        run_python("import os; os.environ['KERAS_BACKEND'] = 'jax'; " + code)
+
+
 def test_integer_and_numpy_inputs_of_forward():
     backbone = make_backbone()
     pixels = np.random.default_rng(0).integers(0, 255, [1, 20, 20, 3], dtype=np.uint8)
@@ -104,6 +173,9 @@ def test_integer_and_numpy_inputs_of_forward():
         ({"halting": "on"}, ["halting", "'act'", "'sact'", "'on'"]),
         ({"execution": "dense"}, ["execution", "'masked'", "'dense'"]),
         ({"statistics": "none"}, ["statistics", "'full'", "'none'"]),
+        ({"execution": ("masked",)}, ["execution", "one per block (2)", "('masked',)"]),
+        ({"ponder_weight": [1, 2, 3]}, ["ponder_weight", "one per block (2)", "[1, 2, 3]"]),
+        ({"dtype": "float16"}, ["'mixed_float16'", "'float16'"]),
         ({"halting_epsilon": 2}, ["halting_epsilon", "(0, 1)", "2"]),
         ({"ponder_weight": -1}, ["ponder_weight", ">= 0", "-1"]),
         ({"image_shape": (None, None, None)}, ["image_shape", "channels", "(None, None, None)"]),

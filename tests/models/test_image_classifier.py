@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import sact_tf
 from sact_tf.models import ImageClassifier, ResNetBackbone
-from tests.harness import assert_same
+from tests.harness import assert_same, padded_batch
 from tests.models.networks import NAMES, compile_model, images, make_backbone, make_classifier
 
 LABELS = np.array([0, 3, 1, 2])
@@ -181,6 +181,62 @@ def test_set_ponder_weight_needs_no_new_trace(halting):
     for bad in (-1.0, float("nan")):
         with pytest.raises(ValueError, match="ponder_weight"):
             sact_tf.set_ponder_weight(model, bad)
+
+
+def test_fit_evaluate_and_predict_take_images_in_every_form():
+    _, batch, valid = padded_batch([(24, 20), (13, 17), (8, 20), (24, 6)], 24, 20)
+    labels = np.arange(4)
+    named = {"image": batch, "valid": valid}
+    data = tf.data.Dataset.from_tensor_slices(
+        {**named, "label": labels, "name": ["a", "b", "c", "d"]}
+    ).batch(4)
+    before = make_classifier().get_weights()
+    expected = compile_model(make_classifier()).get_weights()
+    trained = {}
+    for form, arguments in {"dict": (named, labels), "data set": (data,)}.items():
+        model = compile_model(make_classifier())
+        logits = model(batch, valid=valid)
+        assert_same(model.predict(arguments[0], verbose=0), logits, 1e-5)
+        logs = model.evaluate(*arguments, verbose=0, return_dict=True)
+        entropy = keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        np.testing.assert_allclose(logs["cross_entropy"], np.mean(entropy), rtol=1e-5)
+        model.fit(*arguments, shuffle=False, verbose=0)
+        trained[form] = model.get_weights()
+    assert_same(expected, before, 0)
+    assert np.isfinite(np.concatenate([weight.ravel() for weight in trained["dict"]])).all()
+    assert not np.array_equal(trained["dict"][0], before[0])
+    assert_same(trained["data set"], trained["dict"], 1e-6)
+    listed, plain = (compile_model(make_classifier()) for _ in range(2))
+    listed.fit([images(4)], labels, shuffle=False, verbose=0)
+    plain.fit(images(4), labels, shuffle=False, verbose=0)
+    assert_same(listed.get_weights(), plain.get_weights(), 1e-6)
+    with pytest.raises(ValueError, match="'image' and 'label', received a dict without 'label'"):
+        plain.fit({"image": images(4)}, verbose=0)
+    with pytest.raises(ValueError, match="received images without labels"):
+        plain.fit(images(4), verbose=0)
+
+
+def test_gradients_at_features_inside():
+    """Grad-CAM as it is done with any functional model."""
+    model = make_classifier()
+    inside = keras.Model(model.inputs, [model.backbone.features["block2"], model.output])
+    with tf.GradientTape() as tape:
+        features, logits = inside(images())
+        score = logits[:, 1]
+    assert_same(logits, model(images()), 1e-6)
+    assert_same(features, model.backbone(images())["block2"], 1e-6)
+    assert float(tf.norm(tape.gradient(score, features))) > 1e-3
+    assert [layer.name for layer in model.layers] == ["image", "backbone", "head"]
+
+
+def test_inference_follows_training_with_the_defaults():
+    """An easy task: after a few steps `evaluate` sees what `fit` has learned."""
+    backbone = ResNetBackbone((1, 1), base_channels=4, stem_channels=4, stem="cifar")
+    model = compile_model(ImageClassifier(backbone, 2), metrics=["accuracy"])
+    labels = np.arange(32) % 2
+    batch = images(32, 12, 12) + 2.0 * labels[:, None, None, None].astype("float32")
+    model.fit(batch, labels, batch_size=32, epochs=40, verbose=0)
+    assert model.evaluate(batch, labels, verbose=0, return_dict=True)["accuracy"] == 1.0
 
 
 def test_ponder_weight_is_no_weight():

@@ -29,6 +29,15 @@ def test_a_folded_network_computes_the_same(net, count, execution):
     assert not isinstance(model.backbone.blocks[0].units[0].bn1, Shift)
 
 
+def test_settings_of_single_blocks_stay():
+    model = make_classifier()
+    model.backbone.blocks[1].execution = "tiled"
+    model.backbone.blocks[1].ponder_weight = 0.5
+    copy, _ = folded_copy(model)
+    assert [block.execution for block in copy.backbone.blocks] == ["masked", "tiled"]
+    assert copy.backbone.blocks[1].get_ponder_weight() == 0.5
+
+
 def test_where_rounding_would_show_nothing_is_folded():
     model = make_classifier("imagenet", dtype="mixed_bfloat16")
     copy, folded = folded_copy(model)

@@ -33,13 +33,13 @@ def run_masked(
             outer, inner = policy.evaluated(active, state, valid)
         residual = unit.residual(state, training=training, valid=valid, outer=outer, inner=inner)
         if policy.freezes:
-            residual *= tf.cast(active, residual.dtype)[..., tf.newaxis]
+            residual *= tf.expand_dims(tf.cast(active, residual.dtype), -1)
         state += residual
         if policy.kind is None:
             output = state
         else:
             remainder = tf.where(active, halting.remainder, tf.zeros_like(halting.remainder))
-            output += residual * tf.cast(remainder, output.dtype)[..., tf.newaxis]
+            output += residual * tf.expand_dims(tf.cast(remainder, output.dtype), -1)
         flops += policy.flops(index, unit, active, state, valid)
         score = policy.score(index, state, training, valid, positions=inner)
         halting, weight = policy.step(index, halting, score)

@@ -57,7 +57,13 @@ def build_backbone(config: ModelConfig, weight_decay: float, **options: Any) -> 
         "weight_decay": weight_decay,
         "halting": config.halting,
     }
-    for key in ("stem_channels", "ponder_weight", "halting_epsilon", "halting_bias"):
+    for key in (
+        "stem_channels",
+        "ponder_weight",
+        "halting_epsilon",
+        "halting_bias",
+        "batch_norm_momentum",
+    ):
         if getattr(config, key) is not None:
             options[key] = getattr(config, key)
     try:

@@ -40,6 +40,8 @@ class ModelConfig(base_config.Config):
         ponder_weight: tau, the weight of the ponder cost in the loss; 0.005 unless given.
         halting_epsilon: a position halts at a cumulative score of 1 - epsilon; 0.01 unless given.
         halting_bias: initial bias of the halting scores; -3 unless given.
+        batch_norm_momentum: share of the moving statistics that a step keeps, of all batch
+            normalizations; 0.9 unless given. The paper's ImageNet networks have 0.997.
     """
 
     network: Literal["imagenet", "cifar"] = "imagenet"
@@ -55,6 +57,7 @@ class ModelConfig(base_config.Config):
     ponder_weight: NonNegativeFloat | None = None
     halting_epsilon: OpenFraction | None = None
     halting_bias: float | None = None
+    batch_norm_momentum: OpenFraction | None = None
 
 
 @dataclasses.dataclass
