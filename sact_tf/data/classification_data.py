@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sact_tf.data.identity import DataIdentity
 from sact_tf.data.pipeline.indexed_data import IndexedData
 from sact_tf.data.preprocessing import evaluation_function, training_function
 
@@ -32,6 +33,10 @@ class ImageClassificationData(abc.ABC):
         Args:
             split: "train" or "validation".
         """
+
+    def identity(self) -> DataIdentity:
+        """Classes and files, as a run remembers them; by default without files."""
+        return DataIdentity(self.num_classes, self.class_names)
 
     @abc.abstractmethod
     def train(

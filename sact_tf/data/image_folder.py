@@ -1,6 +1,6 @@
 """A folder of images with one sub-folder per class."""
 
-import hashlib
+import logging
 import os
 import pathlib
 from collections.abc import Mapping
@@ -10,28 +10,36 @@ import numpy as np
 
 from sact_tf.data.checks import check_split
 from sact_tf.data.classification_data import IndexedClassificationData
-from sact_tf.data.images import EXTENSIONS, is_image_name, read_image
+from sact_tf.data.identity import DataIdentity, hashed
+from sact_tf.data.images import read_image
+from sact_tf.data.listing.class_folders import ClassFolders, check_apart, check_known, hold_out
+from sact_tf.data.listing.copies import warn_of_copies
 from sact_tf.data.pipeline import trial_reading
 from sact_tf.errors import UserError
 
+_logger = logging.getLogger(__name__)
+
 _DEFAULT_VALIDATION_FRACTION = 0.1
+_LISTED = 10
 
 
 class ImageFolder(IndexedClassificationData):
     """Images in one sub-folder per class, whose name is the name of the class.
 
-    Labels follow the sorted names. Sub-folders may hold further folders; hidden files and files
-    that are not images are not looked at. Every epoch is a permutation of all images.
+    Labels follow the sorted names. Sub-folders may hold further folders; what is an image there
+    says `ImageListing`. Every epoch is a permutation of all images.
 
     Up to 50,000 files of 1 GiB together are decoded once at construction, on all cores, so that a
     damaged one is reported before training starts; in larger folders it is met while training.
 
     Args:
         train_dir: the folder.
-        validation_dir: a folder with held-out images and the same classes (not all must be there).
-        validation_fraction: share of every class that is held out from `train_dir` where there is
-            no `validation_dir`; 0.1 by default. Which images is decided by a hash of their names:
-            it is the same in each run and does not change with the order of a listing.
+        validation_dir: a folder with held-out images and the same classes (not all must be there),
+            apart from `train_dir`.
+        validation_fraction: chance of every image to be held out from `train_dir` where there is no
+            `validation_dir`; 0.1 by default. A hash of its name decides about each, so that it
+            stays where it is when others come or go; only a class that would be held out as a whole
+            keeps one image for training.
         preprocessing: see `sact_tf.data.preprocessing`.
         skip_corrupt: whether to count and skip images that cannot be read instead of stopping.
             Those found at construction are out of `num_examples`; see `IndexedData`
@@ -39,8 +47,8 @@ class ImageFolder(IndexedClassificationData):
         check_files: whether to decode all files at construction; by size, as above, if None.
 
     Raises:
-        UserError: a folder is missing, has no classes, or a class has no images; a file cannot be
-            decoded; an argument is out of its range.
+        UserError: a folder is missing, has no classes, or a class has no images; the folders
+            overlap; a file cannot be decoded; an argument is out of its range.
     """
 
     class_names: list[str]
@@ -69,12 +77,20 @@ class ImageFolder(IndexedClassificationData):
                 "Expected validation_fraction to be between 0 and 1, "
                 f"received {validation_fraction!r}"
             )
-        train = _list_classes(train_dir)
+        classes = ClassFolders(train_dir)
+        self._roots = {"train": classes.folder, "validation": classes.folder}
         if validation_dir is None:
-            train, validation = _hold_out(pathlib.Path(train_dir), train, validation_fraction)
+            classes.require_images()
+            train, validation = hold_out(classes, validation_fraction)
         else:
-            validation = _list_classes(validation_dir)
-            _check_known(validation, train, validation_dir, train_dir)
+            others = ClassFolders(validation_dir)
+            check_apart(classes, others)
+            classes.require_images()
+            check_known(others, classes)
+            self._roots["validation"] = others.folder
+            train, validation = classes.images, others.images
+            if not any(validation.values()):
+                raise UserError(f"{validation_dir}: there are no images in the folders of classes")
 
         class_names = sorted(train)
         super().__init__(
@@ -84,17 +100,30 @@ class ImageFolder(IndexedClassificationData):
             skip_corrupt,
         )
         self._files = {}
-        for split, classes in (("train", train), ("validation", validation)):
+        for split, images in (("train", train), ("validation", validation)):
             self._files[split] = [
                 (path, label)
                 for label, name in enumerate(class_names)
-                for path in classes.get(name, ())
+                for path in images.get(name, ())
             ]
         if check_files or check_files is None and self._is_small():
             self._check_files()
+        self._say_what_is_not_held_out()
+        warn_of_copies(*([path for path, _ in files] for files in self._files.values()))
 
     def num_examples(self, split: str) -> int:
         return len(self._files[check_split(split)])
+
+    def identity(self) -> DataIdentity:
+        """The classes, and the names below the folders and sizes of the files."""
+        files = {
+            split: hashed(
+                b"%s %d" % (os.fsencode(os.path.relpath(path, self._roots[split])), _size(path))
+                for path, _ in files
+            )
+            for split, files in self._files.items()
+        }
+        return DataIdentity(self.num_classes, self.class_names, files=files)
 
     def _read(self, split: str, index: int) -> tuple[np.ndarray, int]:
         path, label = self._files[split][index]
@@ -102,6 +131,18 @@ class ImageFolder(IndexedClassificationData):
 
     def _path(self, split: str, index: int) -> str:
         return self._files[split][index][0]
+
+    def _say_what_is_not_held_out(self) -> None:
+        held_out = {label for _, label in self._files["validation"]}
+        without = [name for label, name in enumerate(self.class_names) if label not in held_out]
+        if without:
+            _logger.warning(
+                "%d of %d classes have no held-out images, hence no accuracy: %s%s",
+                len(without),
+                self.num_classes,
+                ", ".join(without[:_LISTED]),
+                ", ..." if len(without) > _LISTED else "",
+            )
 
     def _is_small(self) -> bool:
         paths = [path for files in self._files.values() for path, _ in files]
@@ -127,64 +168,8 @@ class ImageFolder(IndexedClassificationData):
         trial_reading.warn_of_skipped(errors, len(paths))
 
 
-def _list_classes(folder: str | os.PathLike) -> dict[str, list[str]]:
-    """The sorted image files of each sub-folder."""
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
-    names = sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_ignored(entry.name)
-    )
-    if not names:
-        raise UserError(
-            f"{folder}: the folder has no sub-folders; expected one sub-folder of images per class"
-        )
-    classes = {}
-    for name in names:
-        classes[name] = sorted(
-            os.path.join(parent, file)
-            for parent, _, files in os.walk(folder / name, followlinks=True)
-            for file in files
-            if is_image_name(file)
-        )
-        if not classes[name]:
-            raise UserError(
-                f"{folder / name}: the class has no images "
-                f"(looked for files ending in {', '.join(sorted(EXTENSIONS))})"
-            )
-    return classes
-
-
-def _is_ignored(name: str) -> bool:
-    return name.startswith(".") or name in ("__MACOSX", "@eaDir")
-
-
-def _hold_out(
-    folder: pathlib.Path, classes: dict[str, list[str]], fraction: float
-) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Divides the images of each class into training and held-out ones."""
-
-    def hashed(path):
-        return hashlib.sha256(os.fsencode(os.path.relpath(path, folder))).digest()
-
-    train, validation = {}, {}
-    for name, paths in classes.items():
-        count = min(round(len(paths) * fraction), len(paths) - 1)
-        held_out = set(sorted(paths, key=hashed)[:count])
-        train[name] = [path for path in paths if path not in held_out]
-        validation[name] = [path for path in paths if path in held_out]
-    if not any(validation.values()):
-        raise UserError(
-            f"{folder}: validation_fraction={fraction} of each class is less than one image; "
-            "give a larger one, or validation_dir"
-        )
-    return train, validation
-
-
-def _check_known(validation, train, validation_dir, train_dir) -> None:
-    unknown = sorted(set(validation) - set(train))
-    if unknown:
-        raise UserError(
-            f"{pathlib.Path(validation_dir) / unknown[0]}: {train_dir} has no class of that name "
-            f"(it has {', '.join(sorted(train))})"
-        )
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:  # A dangling link; reading it says what is wrong.
+        return 0

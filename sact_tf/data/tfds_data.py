@@ -1,5 +1,6 @@
 """Classification data sets of TensorFlow Datasets."""
 
+import dataclasses
 import os
 import threading
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from sact_tf.data.checks import check_integer, check_split
 from sact_tf.data.classification_data import IndexedClassificationData
+from sact_tf.data.identity import DataIdentity, hashed
 from sact_tf.data.record_files import RecordFiles
 from sact_tf.errors import UserError
 from sact_tf.images.decoding import decode_image
@@ -79,8 +81,14 @@ class TfdsClassification(IndexedClassificationData):
             "validation": open_records(builder, validation_split),
         }
 
+        self._files = record_hashes(builder, train_split, validation_split)
+
     def num_examples(self, split: str) -> int:
         return len(self._records[check_split(split)])
+
+    def identity(self) -> DataIdentity:
+        """The classes, and the prepared files with their sizes."""
+        return dataclasses.replace(super().identity(), files=self._files)
 
     def _read(self, split: str, index: int) -> tuple[np.ndarray, int]:
         from google.protobuf.message import DecodeError
@@ -214,3 +222,22 @@ def open_records(builder: "tfds.core.DatasetBuilder", split: str) -> "RecordFile
             f"{builder.name}: prepared as {file_format.value}; tfrecord or array_record is needed"
         )
     return RecordFiles([(i.filename, i.skip, i.take, i.examples_in_shard) for i in instructions])
+
+
+def record_hashes(
+    builder: "tfds.core.DatasetBuilder", train_split: str, validation_split: str
+) -> dict[str, np.ndarray]:
+    """Hashes of the files of both splits, see `DataIdentity`; of their names, parts and sizes."""
+    return {
+        split: hashed(
+            repr(
+                (
+                    os.path.basename(part.filename),
+                    *(part.skip, part.take),
+                    os.path.getsize(part.filename),
+                )
+            ).encode()
+            for part in builder.info.splits[name].file_instructions
+        )
+        for split, name in (("train", train_split), ("validation", validation_split))
+    }

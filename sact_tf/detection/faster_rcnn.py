@@ -223,7 +223,7 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
         Besides the blocks, the halting scores are copied from a source with the same kind of
         halting; from a classifier the batch normalizations of the Region Proposal Network (which
         has that of the box classifier's first unit) and of the box head; and from a detector both
-        heads, where the shapes agree.
+        heads, where the shapes agree: the box head class by class, by name, where both have names.
 
         Args:
             source: `ImageClassifier`, `ResNetBackbone` or `FasterRCNN`.

@@ -3,7 +3,7 @@
 import keras
 
 from sact_tf.models import ImageClassifier, ResNetBackbone
-from sact_tf.models.warm_start import copy_layers
+from sact_tf.models.warm_start import copy_classes, copy_layers
 
 
 def warm_start_detector(target: keras.Model, source: keras.Model) -> dict[str, str]:
@@ -16,8 +16,8 @@ def warm_start_detector(target: keras.Model, source: keras.Model) -> dict[str, s
     }
     rpn, head, block = target.rpn, target.box_head, target.box_block
     if not isinstance(source, ImageClassifier | ResNetBackbone):
-        theirs = {"rpn": source.rpn, "box_head": source.box_head}
-        return uncovered | copy_layers({"rpn": rpn, "box_head": head}, theirs)
+        uncovered |= copy_layers({"rpn": rpn}, {"rpn": source.rpn})
+        return uncovered | _copy_box_head(target, source)
     theirs = {}
     # It normalizes the very features that the next block's first unit does.
     first = block.units[0]
@@ -31,3 +31,18 @@ def warm_start_detector(target: keras.Model, source: keras.Model) -> dict[str, s
     ours = {f"rpn/{name}": getattr(rpn, name) for name in ("conv", "scores", "boxes")}
     ours |= {f"box_head/{name}": getattr(head, name) for name in ("postnorm", "scores", "boxes")}
     return uncovered | copy_layers(ours, theirs)
+
+
+def _copy_box_head(target: keras.Model, source: keras.Model) -> dict[str, str]:
+    """Class by class, by name, where both detectors have names; else as a whole."""
+    ours, theirs = target.class_names, source.class_names
+    if ours is None or theirs is None or ours == theirs:
+        return copy_layers({"box_head": target.box_head}, {"box_head": source.box_head})
+
+    def layers(head, *names):
+        return {f"box_head/{name}": getattr(head, name) for name in names}
+
+    heads = target.box_head, source.box_head
+    uncovered = copy_layers(*(layers(head, "postnorm") for head in heads))
+    to, given = (layers(head, "scores", "boxes") for head in heads)
+    return uncovered | copy_classes(to, given, ours, theirs, background=["box_head/scores"])

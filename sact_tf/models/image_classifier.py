@@ -12,7 +12,7 @@ from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.frozen import freeze, frozen_paths
 from sact_tf.models.image_batches import TakesImageBatches
 from sact_tf.models.resnet_backbone import ResNetBackbone
-from sact_tf.models.warm_start import copy_layers
+from sact_tf.models.warm_start import copy_classes, copy_layers
 from sact_tf.models.weight_decay import weight_decay_loss
 
 LOSS_PARTS = ("cross_entropy", "ponder_loss", "weight_decay")
@@ -143,7 +143,8 @@ class ImageClassifier(AdaptiveModel, TakesImageBatches):
     def warm_start(self, source: AdaptiveModel) -> dict[str, str]:
         """Copies the weights of another classifier, all but the halting scores.
 
-        The head is copied where the number of classes agrees; see `ResNetBackbone.warm_start`.
+        Where both have class names, the head is copied class by class, by name; else as a whole if
+        the number of classes agrees. See `ResNetBackbone.warm_start` for the rest.
 
         Args:
             source: an `ImageClassifier`, or another `AdaptiveModel` for the backbone alone.
@@ -154,6 +155,14 @@ class ImageClassifier(AdaptiveModel, TakesImageBatches):
         uncovered = self.backbone.warm_start(source)
         if not isinstance(source, ImageClassifier):
             return uncovered | {"head": "the source has none"}
+        ours, theirs = self.class_names, source.class_names
+        if ours is not None and theirs is not None and ours != theirs:
+            uncovered |= copy_classes(
+                {"head/logits": self.logits}, {"head/logits": source.logits}, ours, theirs
+            )
+            return uncovered | copy_layers(
+                {"head/postnorm": self.postnorm}, {"head/postnorm": source.postnorm}
+            )
         if source.num_classes != self.num_classes:
             reason = f"{source.num_classes} classes there, {self.num_classes} here"
             return uncovered | {"head": reason}

@@ -1,10 +1,11 @@
 """Copies weights between networks that share layers, whatever their halting."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 
 from sact_tf.layers.halting_score import HaltingScore
+from sact_tf.models.class_names import matching_classes, shown_classes
 
 
 def copy_layers(
@@ -33,6 +34,48 @@ def copy_layers(
         else:
             for ours, theirs in zip(target.weights, source.weights, strict=True):
                 ours.assign(keras.ops.cast(theirs, ours.dtype))
+    return uncovered
+
+
+def copy_classes(
+    targets: Mapping[str, keras.layers.Layer],
+    sources: Mapping[str, keras.layers.Layer],
+    ours: Sequence[str],
+    theirs: Sequence[str],
+    background: Sequence[str] = (),
+) -> dict[str, str]:
+    """Copies what layers with one group of outputs per class know of the classes of the same name.
+
+    Args:
+        targets, sources: layers by place, whose weights have the outputs as last axis.
+        ours, theirs: names of the classes.
+        background: places that have one output for the background before those of the classes.
+
+    Returns:
+        As `copy_layers`; the reason names the classes that keep their own weights.
+    """
+    found = matching_classes(ours, theirs)
+    if not found:
+        reason = f"other classes there ({shown_classes(theirs)}) than here ({shown_classes(ours)})"
+        return dict.fromkeys(targets, reason)
+    uncovered = {}
+    new = [name for number, name in enumerate(ours) if number not in found]
+    for place, target in targets.items():
+        pairs = list(zip(target.weights, sources[place].weights, strict=True))
+        if any(mine.shape[:-1] != other.shape[:-1] for mine, other in pairs):
+            uncovered[place] = "shapes differ"
+            continue
+        first = 1 if place in background else 0
+        for mine, other in pairs:
+            values, given = keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(other)
+            values, width = values.copy(), (mine.shape[-1] - first) // len(ours)
+            values[..., :first] = given[..., :first]
+            for number, source in found.items():
+                here, there = first + number * width, first + source * width
+                values[..., here : here + width] = given[..., there : there + width]
+            mine.assign(values)
+        if new:
+            uncovered[place] = f"{len(found)} classes by name; new: {shown_classes(new)}"
     return uncovered
 
 

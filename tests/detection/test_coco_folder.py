@@ -1,6 +1,8 @@
 """Images and boxes as a detector gets them, from real files."""
 
 import json
+import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -19,10 +21,16 @@ _OWN_SIZE = {"name": "unit", "short_side": None, "long_side": None}
 
 
 def folder_data(annotations, images, validation=None, preprocessing=None, **options):
+    """A data set whose held-out images are copies of the training images unless they are given."""
+    if validation is None:
+        held_out = annotations.parent / "held out"
+        held_out.mkdir(exist_ok=True)
+        if images.exists():
+            shutil.copytree(images, held_out / "images", dirs_exist_ok=True)
+        validation = shutil.copy(annotations, held_out), held_out / "images"
     return CocoFolder(
-        annotations, images, *(validation or (annotations, images)),
-        preprocessing=preprocessing or _OWN_SIZE, **options,
-    )  # fmt: skip
+        annotations, images, *validation, preprocessing=preprocessing or _OWN_SIZE, **options
+    )
 
 
 def one(dataset):
@@ -191,7 +199,7 @@ def test_unusable_images_are_skipped_on_demand(tmp_path, how):
     assert seen.tolist() == [1, 2, 3, 4, 6, 7]
     trained = np.concatenate([batch["image_id"] for batch in take(data.train(3, seed=0), 10)])
     assert set(trained) == {1, 2, 3, 4, 6, 7} and len(trained) == 30
-    assert [path.endswith("5.png (image 5)") for path in data.corrupt_images] == [True]
+    assert [path.endswith("5.png (image 5)") for path in data.corrupt_images] == [True] * 2
 
 
 @pytest.mark.parametrize("how", ["missing", "cut off", "of another size"])
@@ -224,7 +232,7 @@ def test_skipped_images_are_one_warning(tmp_path, caplog):
     paths = write_many(tmp_path)
     for number in (2, 5, 6):
         (paths[1] / f"{number}.png").unlink()
-    folder_data(*paths, write_many(tmp_path / "held out"), skip_corrupt=True)
+    folder_data(*paths, write_many(tmp_path / "held out", seed=1), skip_corrupt=True)
     assert [record.getMessage().partition(":")[2][:14] for record in caplog.records] == [
         " 3 of 7 images"
     ]
@@ -275,3 +283,48 @@ def test_a_missing_folder_is_named(tmp_path):
     annotations, _ = write_set(tmp_path, {1: (24, 32)}, [])
     with pytest.raises(UserError, match="nowhere: no such folder"):
         folder_data(annotations, tmp_path / "nowhere")
+
+
+class TestSplitsThatOverlap:
+    def test_the_same_annotations_are_refused(self, tmp_path):
+        paths = write_many(tmp_path / "a")
+        (tmp_path / "link.json").symlink_to(paths[0])
+        for held_out in (paths[0], tmp_path / "link.json"):
+            with pytest.raises(UserError, match="validation_annotations=.* is the file of train"):
+                folder_data(*paths, (held_out, paths[1]))
+
+    def test_the_same_files_are_refused_with_their_number(self, tmp_path):
+        annotations, images = write_many(tmp_path / "a")
+        value = json.loads(annotations.read_text())
+        value["images"] = [image for image in value["images"] if image["id"] > 4]
+        value["annotations"] = [a for a in value["annotations"] if a["image_id"] > 4]
+        held_out = write_json(tmp_path / "held_out.json", value)
+        with pytest.raises(UserError, match="3 of 3 held-out images are trained on.*5.png"):
+            folder_data(annotations, images, (held_out, images))
+        (tmp_path / "link").symlink_to(images)
+        with pytest.raises(UserError, match="3 of 3 held-out images are trained on"):
+            folder_data(annotations, images, (held_out, tmp_path / "link"))
+
+    def test_copies_are_warned_about(self, tmp_path, caplog):
+        ours = write_set(tmp_path / "a", {1: (24, 32), 2: (24, 32)}, [])
+        theirs = write_set(tmp_path / "b", {11: (24, 32), 12: (24, 32)}, [])
+        shutil.copy(ours[1] / "2.png", theirs[1] / "12.png")
+        with caplog.at_level(logging.WARNING):
+            folder_data(*ours, theirs)
+        assert "1 of 2 held-out images have the same content" in caplog.text
+        assert "images/12.png is" in caplog.text
+
+
+def test_identity_is_of_categories_names_and_annotations(tmp_path):
+    here, there = (write_many(tmp_path / name) for name in ("a", "b"))
+    held_out = write_many(tmp_path / "c", seed=1)
+    ours, theirs = (folder_data(*set_, held_out).identity() for set_ in (here, there))
+    assert ours.as_dict() == theirs.as_dict()
+    assert ours.category_ids == [3, 7, 90] and len(ours.files["train"]) == 7
+    value = json.loads(there[0].read_text())
+    value["annotations"][0]["bbox"][0] += 1
+    write_json(there[0], value)
+    changed = folder_data(*there, held_out).identity()
+    assert changed.classes_digest == ours.classes_digest
+    assert changed.files_digest("train") != ours.files_digest("train")
+    assert len(np.setdiff1d(changed.files["train"], ours.files["train"])) == 1

@@ -65,6 +65,24 @@ class TestWarmStart:
         assert_same(detector.rpn.get_weights(), source.rpn.get_weights())
         assert_same(detector.box_head.get_weights(), source.box_head.get_weights())
 
+    def test_a_detector_of_other_classes_gives_those_of_the_same_name(self, make_detector):
+        source = make_detector(class_names=["cat", "dog", "owl"])
+        detector = make_detector(random=False, class_names=["owl", "fox", "cat"])
+        own = [weight.numpy() for weight in detector.box_head.scores.weights]
+        uncovered = detector.warm_start(source)
+        for place in ("box_head/scores", "box_head/boxes"):
+            assert uncovered[place] == "2 classes by name; new: fox"
+        ours, theirs = detector.box_head, source.box_head
+        for mine, other in ((0, 2), (2, 0)):
+            assert_same(ours.scores.kernel[:, 1 + mine], theirs.scores.kernel[:, 1 + other])
+            boxes = [slice(4 * number, 4 * number + 4) for number in (mine, other)]
+            assert_same(ours.boxes.kernel[:, boxes[0]], theirs.boxes.kernel[:, boxes[1]])
+            assert_same(ours.boxes.bias[boxes[0]], theirs.boxes.bias[boxes[1]])
+        assert_same(ours.scores.kernel[:, 0], theirs.scores.kernel[:, 0])  # background
+        assert_same(ours.scores.kernel[:, 2], own[0][:, 2])
+        assert_same(ours.postnorm.get_weights(), theirs.postnorm.get_weights())
+        assert_same(detector.rpn.get_weights(), source.rpn.get_weights())
+
     def test_from_something_else(self, make_detector):
         with pytest.raises(ValueError, match="ResNetBackbone"):
             make_detector().warm_start(keras.Sequential([]))

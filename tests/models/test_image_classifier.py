@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import sact_tf
 from sact_tf.models import ImageClassifier, ResNetBackbone
+from sact_tf.models.class_names import matching_classes
 from tests.harness import assert_same, padded_batch
 from tests.models.networks import NAMES, compile_model, images, make_backbone, make_classifier
 
@@ -319,6 +320,38 @@ class TestWarmStart:
         assert uncovered["head"] == "5 classes there, 3 here"
         assert_same(target.head.get_weights(), head, 0)
         assert_same(target.backbone.stem.get_weights(), source.backbone.stem.get_weights(), 0)
+
+    def test_classes_are_matched_by_name(self):
+        target, source = make_classifier(num_classes=3, seed=1), make_classifier(seed=2)
+        target.class_names, source.class_names = ["c", "x", "a"], list("abcde")
+        own = target.logits.kernel.numpy()
+        uncovered = target.warm_start(source)
+        assert uncovered["head/logits"] == "2 classes by name; new: x"
+        ours, theirs = target.logits, source.logits
+        for mine, other in ((0, 2), (2, 0)):
+            assert_same(ours.kernel[..., mine], theirs.kernel[..., other], 0)
+            assert_same(ours.bias[mine], theirs.bias[other], 0)
+        assert_same(ours.kernel[..., 1], own[..., 1], 0)
+        assert_same(target.postnorm.get_weights(), source.postnorm.get_weights(), 0)
+
+    def test_a_head_of_other_names_is_new(self):
+        target, source = make_classifier(seed=1), make_classifier(seed=2)
+        target.class_names, source.class_names = list("abcde"), list("vwxyz")
+        own = target.logits.get_weights()
+        uncovered = target.warm_start(source)
+        assert uncovered["head/logits"] == (
+            "other classes there (v, w, x, y, z) than here (a, b, c, d, e)"
+        )
+        assert_same(target.logits.get_weights(), own, 0)
+        # Without names on one side only numbers can be compared.
+        source.class_names = None
+        assert "head" not in target.warm_start(source)
+        assert_same(target.logits.get_weights(), source.logits.get_weights(), 0)
+
+    def test_a_name_that_stands_twice_says_nothing(self):
+        assert matching_classes(["a", "b", "a"], ["a", "b", "a"]) == {0: 0, 1: 1, 2: 2}
+        assert matching_classes(["a", "b", "a"], ["a", "b", "c"]) == {1: 1}
+        assert matching_classes(["a", "b"], ["b", "a", "b"]) == {0: 1}
 
     def test_from_a_backbone(self):
         target, source = make_classifier(seed=1), make_backbone(seed=2)

@@ -86,6 +86,6 @@ def test_mistakes_are_named(finished_run, data_config, tmp_path):
     ]:
         with pytest.raises(UserError, match=message):
             evaluate_resolutions(given, sizes, **options)
-    model.num_classes = 7
+    model.num_classes, model.class_names = 7, None
     with pytest.raises(UserError, match="model has 7 classes and the data 10"):
         evaluate_at(model, data_config, 16, 10)

@@ -1,6 +1,7 @@
 """Classes and costs of image files, by the program and its parts."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -102,6 +103,31 @@ def test_an_existing_file_or_folder_is_no_pattern(tmp_path, monkeypatch):
     assert found("set [1]/**/*.png") == ["set [1]/a.png", "set [1]/in  it/b.png"]
     with pytest.raises(UserError, match="--images: expected .* received an empty text"):
         find_images("")
+
+
+def test_a_folder_is_listed_as_for_training(photos, tmp_path, capsys):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    names = [path.name for path in find_images(str(folder))]
+    assert capsys.readouterr().err == ""
+    for hidden in ("@eaDir", ".thumbnails", "__MACOSX"):
+        shutil.copytree(photos, folder / "more" / hidden)
+    (folder / "more" / "round").symlink_to(folder)
+    (folder / "notes.txt").touch()
+    assert [path.name for path in find_images(str(folder))] == names
+    assert capsys.readouterr().err == (
+        f"passed over in {folder}: 1 file of other kinds (.txt: 1); 3 hidden folders "
+        "(.thumbnails: 1, @eaDir: 1, __MACOSX: 1); 1 link to what is listed already\n"
+    )
+    # A pattern is taken at its word, but a file once, and not from folders nobody named.
+    assert [path.name for path in find_images(str(folder / "**" / "*.jpg"))] == [
+        "a.jpg", "broken.jpg",
+    ]  # fmt: skip
+    assert [path.name for path in find_images(str(folder / "*.txt"))] == ["notes.txt"]
+    assert len(find_images(str(folder / "more" / "@eaDir" / "*.jpg"))) == 2
+    with pytest.raises(UserError, match=r"no images in the folder.*1 file of other kinds"):
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "empty" / "x.txt").touch()
+        find_images(str(tmp_path / "empty"))
 
 
 def test_a_file_that_fails_is_skipped_and_not_tried_again(photos, capsys):

@@ -1,5 +1,7 @@
 """Data sets in COCO's format: a JSON file of annotations and a folder of images."""
 
+import dataclasses
+import functools
 import logging
 import os
 import pathlib
@@ -9,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from sact_tf.data.checks import check_split
+from sact_tf.data.identity import DataIdentity, hashed
+from sact_tf.data.listing.copies import warn_of_copies
 from sact_tf.data.pipeline import trial_reading
 from sact_tf.detection.data.annotated_image import (
     AnnotatedImage,
@@ -40,7 +44,8 @@ class CocoFolder(DetectionData):
     Args:
         train_annotations: JSON file, see `read_annotations`.
         train_images: folder that the file names are relative to.
-        validation_annotations, validation_images: likewise, held out; with the same categories.
+        validation_annotations, validation_images: likewise, held out; with the same categories, and
+            without images that are trained on. The folder of images may be the same.
         preprocessing: see `sact_tf.detection.preprocessing`.
         flip: whether training mirrors every other image.
         skip_corrupt: whether to count and skip images that are missing or cannot be read, instead
@@ -73,6 +78,11 @@ class CocoFolder(DetectionData):
         train = read_annotations(train_annotations)
         validation = read_annotations(validation_annotations)
         _check_same_categories(train, validation)
+        if os.path.realpath(train_annotations) == os.path.realpath(validation_annotations):
+            raise UserError(
+                f"validation_annotations={os.fspath(validation_annotations)} is the file of "
+                "train_annotations; held-out images must not be trained on"
+            )
         super().__init__(train.class_names, train.category_ids, preprocessing, flip, skip_corrupt)
         self._folders = {}
         self._annotations = {"train": train, "validation": validation}
@@ -81,10 +91,29 @@ class CocoFolder(DetectionData):
             if not self._folders[split].is_dir():
                 raise UserError(f"{folder}: no such folder of images")
             self._check_folder(split)
+        _check_apart(self._files("train"), self._files("validation"))
         for split in ("validation", "train"):
             # What is held out is read to the last image in any case, after all the training.
             reads = split == "validation" or self._are_few(split)
             self._take_out_unreadable(split, self._read if reads else self._look_for)
+        warn_of_copies(self._files("train"), self._files("validation"))
+
+    def identity(self) -> DataIdentity:
+        """The categories, and of each image its name, its size and its annotations."""
+        files = {}
+        for split in ("train", "validation"):
+            images = self._annotations[split].images
+            files[split] = hashed(
+                b"\0".join(
+                    [
+                        os.fsencode(image.file_name),
+                        b"%d" % os.path.getsize(file),
+                        *(part.tobytes() for part in (image.boxes, image.classes, image.crowd)),
+                    ]
+                )
+                for image, file in zip(images, self._files(split), strict=True)
+            )
+        return dataclasses.replace(super().identity(), files=files)
 
     def num_examples(self, split: str) -> int:
         return len(self._annotations[check_split(split)].images)
@@ -124,6 +153,9 @@ class CocoFolder(DetectionData):
     def _file(self, split: str, image: AnnotatedImage) -> pathlib.Path:
         return self._folders[split] / image.file_name
 
+    def _files(self, split: str) -> list[str]:
+        return [str(self._file(split, image)) for image in self._annotations[split].images]
+
     def _look_for(self, split: str, index: int) -> None:
         if not self._file(split, self._annotations[split].images[index]).is_file():
             raise UserError(f"{self._path(split, index)}: the file is missing")
@@ -131,16 +163,15 @@ class CocoFolder(DetectionData):
     def _check_folder(self, split: str) -> None:
         """A folder without any of the files is the wrong one."""
         annotations = self._annotations[split]
-        files = [self._file(split, image) for image in annotations.images]
-        if files and not any(file.is_file() for file in files):
+        files = self._files(split)
+        if files and not any(map(os.path.isfile, files)):
             raise UserError(
                 f"{self._folders[split]}: none of the {len(files)} images of {annotations.path} "
                 f"is there, such as {annotations.images[0].file_name}"
             )
 
     def _are_few(self, split: str) -> bool:
-        images = self._annotations[split].images
-        return trial_reading.are_few([os.fspath(self._file(split, image)) for image in images])
+        return trial_reading.are_few(self._files(split))
 
     def _take_out_unreadable(self, split: str, read: Callable[[str, int], object]) -> None:
         """Reads every image; refuses, or takes out, those that cannot be read."""
@@ -203,6 +234,24 @@ def decode_as_annotated(
                 "stored one, which is used; predictions turn it"
             )
     return np.ascontiguousarray(choices[chosen]), warning
+
+
+def _check_apart(train: list[str], validation: list[str]) -> None:
+    """Raises a `UserError` if a file is in both splits."""
+    folder = functools.cache(os.path.realpath)
+
+    def real(path):
+        if os.path.islink(path):
+            return os.path.realpath(path)
+        return os.path.join(folder(os.path.dirname(path)), os.path.basename(path))
+
+    known = set(map(real, train))
+    shared = [path for path in validation if real(path) in known]
+    if shared:
+        raise UserError(
+            f"{len(shared)} of {len(validation)} held-out images are trained on, too, the first is "
+            f"{shared[0]}; validation_annotations must not name files of train_annotations"
+        )
 
 
 def _check_same_categories(train: CocoAnnotations, validation: CocoAnnotations) -> None:

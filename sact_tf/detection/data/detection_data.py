@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sact_tf.data.identity import DataIdentity
 from sact_tf.data.pipeline.indexed_data import IndexedData
 from sact_tf.detection.preprocessing import preprocessing_function
 
@@ -72,6 +73,10 @@ class DetectionData(IndexedData):
         self.preprocessing = dict(preprocessing)
         self.flip = flip
         self._preprocess = preprocessing_function(self.preprocessing)
+
+    def identity(self) -> DataIdentity:
+        """Classes and files, as a run remembers them; by default without files."""
+        return DataIdentity(self.num_classes, self.class_names, self.category_ids)
 
     @abc.abstractmethod
     def ground_truth(self) -> dict[str, list[dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """COCO, and sets with its features, from TensorFlow Datasets."""
 
+import dataclasses
 import io
 import os
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from sact_tf.data.checks import check_split
-from sact_tf.data.tfds_data import load_builder, open_records
+from sact_tf.data.identity import DataIdentity
+from sact_tf.data.tfds_data import load_builder, open_records, record_hashes
 from sact_tf.detection.data.annotated_image import (
     AnnotatedImage,
     coco_ground_truth,
@@ -65,8 +67,14 @@ class TfdsCoco(DetectionData):
             "validation": open_records(builder, validation_split),
         }
 
+        self._files = record_hashes(builder, train_split, validation_split)
+
     def num_examples(self, split: str) -> int:
         return len(self._records[check_split(split)])
+
+    def identity(self) -> DataIdentity:
+        """The categories, and the prepared files with their sizes."""
+        return dataclasses.replace(super().identity(), files=self._files)
 
     def ground_truth(self) -> dict[str, list[dict[str, Any]]]:
         images = []

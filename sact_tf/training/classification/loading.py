@@ -16,6 +16,7 @@ from sact_tf.training.run_directory.checkpoints import (
     loading_checkpoint,
     restore_weights,
 )
+from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.keras_files import load_keras_file
 
 
@@ -61,7 +62,9 @@ def _from_run(run: pathlib.Path, prefix: str) -> ImageClassifier:
         shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
         # TensorFlow writes "/" inside a key as ".S".
         num_classes = next(shapes[key][0] for key in shapes if "head.Slogits.Sbias/" in key)
-        model = ImageClassifier(backbone, num_classes)
+        data = RunDirectory(run).read_data()
+        names = None if data is None else data.class_names
+        model = ImageClassifier(backbone, num_classes, names)
         restore_weights(prefix, model, config.train.weight_average)
     return model
 

@@ -12,6 +12,7 @@ from sact_tf import paths
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_write_json
 from sact_tf.models import ImageClassifier, set_execution
+from sact_tf.models.class_names import matching_classes, shown_classes
 from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig, DataConfig
 from sact_tf.training.classification.evaluator import ClassificationEvaluator
@@ -84,11 +85,13 @@ class HeldOutImages:
         dataset: finite batches, see `ImageClassificationData.evaluation`.
         num_examples: how many.
         num_classes: of the labels.
+        class_names: of the labels, or None.
     """
 
     dataset: tf.data.Dataset
     num_examples: int
     num_classes: int
+    class_names: list[str] | None = None
 
 
 def held_out_images(config: DataConfig, image_size: int, batch_size: int) -> HeldOutImages:
@@ -109,13 +112,17 @@ def held_out_images(config: DataConfig, image_size: int, batch_size: int) -> Hel
     if digits is not None and image_size != digits.image_size:
         from_size = digits.image_size
         dataset = dataset.map(lambda batch: _resized(batch, image_size, from_size))
-    return HeldOutImages(dataset, data.num_examples("validation"), data.num_classes)
+    return HeldOutImages(
+        dataset, data.num_examples("validation"), data.num_classes, data.class_names
+    )
 
 
 def evaluate_at(
     model: ImageClassifier, config: DataConfig, image_size: int, batch_size: int
 ) -> dict[str, Any]:
     """Evaluates a classifier on held-out images of one size.
+
+    Where model and data have names of the classes, labels are matched by name.
 
     Args:
         model: the classifier.
@@ -131,13 +138,8 @@ def evaluate_at(
         UserError: the data is unusable or has other classes than the model.
     """
     held_out = held_out_images(config, image_size, batch_size)
-    if held_out.num_classes != model.num_classes:
-        raise UserError(
-            f"the model has {model.num_classes} classes and the data {held_out.num_classes}; the "
-            "labels would mean something else (data.tfds.label_offset and num_classes make them "
-            "agree)"
-        )
-    evaluator = ClassificationEvaluator(model, held_out.dataset, held_out.num_examples, 1)
+    dataset = labelled_for(model, held_out)
+    evaluator = ClassificationEvaluator(model, dataset, held_out.num_examples, 1)
     flat = evaluator.evaluate(tf.constant(-1))
     return {
         "image_size": image_size,
@@ -145,6 +147,42 @@ def evaluate_at(
         **nested(flat),
         "unit_usage": evaluator.unit_usage,
     }
+
+
+def labelled_for(model: ImageClassifier, held_out: HeldOutImages) -> tf.data.Dataset:
+    """The images with the labels that the model gives to classes of these names.
+
+    Args:
+        model: the classifier.
+        held_out: the images; of some of its classes, in whatever order.
+
+    Returns:
+        As `held_out.dataset`.
+
+    Raises:
+        UserError: a class has a name that the model does not know, or, where one side has no names,
+            the numbers of classes differ.
+    """
+    names, known = held_out.class_names, model.class_names
+    if names is None or known is None:
+        if held_out.num_classes != model.num_classes:
+            raise UserError(
+                f"the model has {model.num_classes} classes and the data {held_out.num_classes}; "
+                "the labels would mean something else (data.tfds.label_offset and num_classes make "
+                "them agree)"
+            )
+        return held_out.dataset
+    found = matching_classes(names, known)
+    missing = [name for number, name in enumerate(names) if number not in found]
+    if missing:
+        raise UserError(
+            f"the data has classes that the model does not know by name: {shown_classes(missing)}; "
+            f"the model's: {shown_classes(known)}. A model without names is evaluated by number"
+        )
+    if list(names) == list(known):
+        return held_out.dataset
+    labels = tf.constant([found[number] for number in range(len(names))], tf.int32)
+    return held_out.dataset.map(lambda batch: {**batch, "label": tf.gather(labels, batch["label"])})
 
 
 def _checked_sizes(texts: Sequence[str | int]) -> list[int]:

@@ -19,7 +19,9 @@ from sact_tf.training.run_directory.checkpoints import (
     loading_checkpoint,
     restore_weights,
 )
+from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.keras_files import load_keras_file
+from sact_tf.training.run_directory.recorded_data import check_classes
 
 
 def load_detector(path: str | os.PathLike) -> FasterRCNN:
@@ -79,7 +81,10 @@ def _from_keras(path: pathlib.Path) -> FasterRCNN:
 
 def _from_checkpoint(run: pathlib.Path, prefix: str) -> FasterRCNN:
     config = load_config(DetectionConfig, run / "config.yaml")
-    model = builders.build_model(config, builders.build_data(config.data))
+    data, recorded = builders.build_data(config.data), RunDirectory(run).read_data()
+    if recorded is not None:
+        check_classes(recorded, data.identity(), run)
+    model = builders.build_model(config, data)
     with loading_checkpoint(prefix):
         restore_weights(prefix, model, config.train.weight_average)
     return model

@@ -1,11 +1,14 @@
 """The image files that a program works on, and those that it has to skip."""
 
 import glob
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from sact_tf.data.images import EXTENSIONS
+from sact_tf.data.listing.image_listing import ImageListing, is_hidden_folder
 from sact_tf.errors import UserError
 
 Result = TypeVar("Result")
@@ -57,6 +60,10 @@ class ImageFiles:
 def find_images(pattern: str) -> list[pathlib.Path]:
     """Lists the files that a path, a pattern or a folder (with its sub-folders) means, sorted.
 
+    Of a folder the files that are images by their names, as for training (see `ImageListing`); what
+    else is there is counted on stderr. Files that are named, or that a pattern matches, are all
+    taken, unless they are in a folder that programs keep for themselves; each of them once.
+
     Raises:
         UserError: there are none.
     """
@@ -64,16 +71,36 @@ def find_images(pattern: str) -> list[pathlib.Path]:
         raise UserError("--images: expected a file, a pattern or a folder, received an empty text")
     path = pathlib.Path(pattern).expanduser()
     if path.is_dir():
-        inside = [(p, p.relative_to(path).parts) for p in path.rglob("*")]
-        found = [p for p, parts in inside if not any(part.startswith(".") for part in parts)]
-    elif path.exists():
-        found = [path]
-    else:
+        listing = ImageListing({"": path})
+        passed_over = "; ".join(listing.passed_over())
+        if not listing.images[""]:
+            raise UserError(
+                f"--images={pattern}: there are no images in the folder (looked for files ending "
+                f"in {', '.join(sorted(EXTENSIONS))})" + (passed_over and f"; {passed_over}")
+            )
+        if passed_over:
+            print(f"passed over in {path}: {passed_over}", file=sys.stderr, flush=True)
+        return [pathlib.Path(file) for file in listing.images[""]]
+    if path.exists():
         # What exists is no pattern, even where it looks like one: photo [1].png.
+        files = [path] if path.is_file() else []
+    else:
         folder = next(part for part in (path, *path.parents) if part.exists())
-        rest = str(path.relative_to(folder))
-        found = [folder / name for name in glob.glob(rest, root_dir=folder, recursive=True)]
-    files = sorted(p for p in found if p.is_file())
+        files = _matching(folder, str(path.relative_to(folder)))
     if not files:
         raise UserError(f"--images={pattern}: no such file, and nothing matches")
-    return files
+    return sorted(files)
+
+
+def _matching(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """The files below a folder that a pattern matches, each once, outside of hidden folders."""
+    named = pathlib.Path(pattern).parts
+    files: dict[str, str] = {}
+    for name in glob.glob(pattern, root_dir=folder, recursive=True):
+        parents = pathlib.Path(name).parts[:-1]
+        is_hidden = any(is_hidden_folder(part) for part in parents if part not in named)
+        if (folder / name).is_file() and not is_hidden:
+            # Of two names of a file the shorter one: links may go round in circles.
+            real = os.path.realpath(folder / name)
+            files[real] = min(files.get(real, name), name, key=lambda n: (n.count(os.sep), n))
+    return [folder / name for name in files.values()]

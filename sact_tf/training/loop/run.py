@@ -17,6 +17,7 @@ from sact_tf.training.loop.evaluator import nested
 from sact_tf.training.loop.input_distribution import distributed_batches
 from sact_tf.training.loop.preemption import Preemption
 from sact_tf.training.loop.progress import Progress, orbit_silenced
+from sact_tf.training.loop.same_data import build_same_data
 from sact_tf.training.loop.state import build_state
 from sact_tf.training.loop.strategies import build_strategy, num_workers, worker_index
 from sact_tf.training.loop.task import Task
@@ -47,8 +48,9 @@ class TrainingRun:
         trains: False for an evaluation, which needs a checkpoint.
 
     Raises:
-        UserError: the directory holds another run, or another process is at work there; the data,
-            the model or the devices cannot be had.
+        UserError: the directory holds another run, or one on other classes, or another process is
+            at work there; the data, the model or the devices cannot be had.
+        WorkerLost: another worker has no data.
     """
 
     def __init__(self, task: Task, directory: RunDirectory, trains: bool = True):
@@ -64,7 +66,9 @@ class TrainingRun:
         self.preemption = Preemption(always_deferred=num_workers(self.strategy) > 1)
         self.progress = Progress(config.train.steps, task.shown, speaks=self.is_chief)
         self._intervals, self._has_warned = 0, False
-        self.data = task.build_data()
+        self.data = build_same_data(self.strategy, task.build_data, self.progress.say)
+        identity = self.data.identity()
+        directory.compare_data(identity, directory.compare(config))
         self._check_sizes(trains)
         with self.strategy.scope():
             self.model = task.build_model(self.data)
@@ -78,6 +82,8 @@ class TrainingRun:
         changes = directory.compare(config)
         if trains and found_checkpoints(directory.checkpoints):
             self._check_start(changes)
+        for line in directory.compare_data(identity, changes):
+            self.progress.say(line)
         restored = self.checkpoints.restore()
         if restored:
             self.progress.say(f"restored {restored}")
@@ -85,7 +91,7 @@ class TrainingRun:
             raise UserError(f"--model_dir={directory.path}: nothing to evaluate, no checkpoint")
         if trains:
             if self.is_chief:
-                directory.save(config)
+                directory.save(config, identity)
             for key, (before, now) in changes.items():
                 self.progress.say(f"going on with a changed config: {key}: {before} -> {now}")
         self._history = History(

@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from sact_tf.errors import UserError
@@ -114,6 +116,31 @@ def _devices(replicas: int | None) -> list[str]:
                 f"runtime.replicas: this process has not {count} logical CPU devices"
             ) from None
     return [f"CPU:{index}" for index in range(count)]
+
+
+def gather(strategy: tf.distribute.Strategy, row: Sequence[int]) -> np.ndarray:
+    """Returns when all workers have come here, with what each of them brings.
+
+    Args:
+        strategy: of the run.
+        row: of this worker; ints, as many on each.
+
+    Returns:
+        int64 [workers, len(row)].
+    """
+    workers = num_workers(strategy)
+    table = np.zeros([workers, len(row)], np.int64)
+    table[worker_index(strategy)] = row
+    if workers == 1:
+        return table
+    replicas = strategy.num_replicas_in_sync // workers
+
+    def meet():
+        context = tf.distribute.get_replica_context()
+        is_first = context.replica_id_in_sync_group % replicas == 0
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(is_first, table, 0))
+
+    return strategy.experimental_local_results(strategy.run(tf.function(meet)))[0].numpy()
 
 
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:

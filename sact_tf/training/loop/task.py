@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from sact_tf.budget import BudgetController
+from sact_tf.data.identity import DataIdentity
 from sact_tf.training.config.training_config import TrainingConfig
 from sact_tf.training.loop.evaluator import Evaluator
 from sact_tf.training.loop.preemption import Preemption
@@ -21,6 +22,9 @@ class TrainingData(Protocol):
 
     def num_examples(self, split: str) -> int:
         """Number of images of `train` or `validation`."""
+
+    def identity(self) -> DataIdentity:
+        """Classes and files, which a run remembers."""
 
     def train(
         self, batch_size: int, seed: int, start_step: int = 0, step_stride: int = 1

@@ -3,14 +3,17 @@
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sact_tf import paths
+from sact_tf.data.identity import DataIdentity
 from sact_tf.errors import UserError
-from sact_tf.files import atomic_write_text
+from sact_tf.files import atomic_write_json, atomic_write_text
 from sact_tf.training.config.loading import RootConfigT, dump_config, flat_items, load_config
 from sact_tf.training.config.training_config import TrainingConfig
+from sact_tf.training.run_directory.recorded_data import check_classes, differences
 
 # A run may go on with these changed; everything else in these sections makes another run of it.
 _SECTIONS = ("model.", "data.", "train.")
@@ -25,6 +28,8 @@ _CHANGEABLE = (
     "train.keep_checkpoints",
     "train.warm_start",
 )
+# Where data lies. It may lie elsewhere if it is recorded, hence can be compared.
+_PLACE = re.compile(r"data\.\w+\.\w*(?:_dir|_images|_annotations)")
 
 
 class RunDirectory:
@@ -38,6 +43,7 @@ class RunDirectory:
         self.path = paths.output_directory("model_dir", path)
         paths.check_encoding(self.path)
         self.config = self.path / "config.yaml"
+        self.data = self.path / "data.json"
         self.checkpoints = self.path / "checkpoints"
         self.lock = self.path / "lock"
         self.events = self.path / "events"
@@ -71,7 +77,8 @@ class RunDirectory:
             config: resolved.
 
         Returns:
-            {key: (before, now)} of every harmless difference; none where there is no run.
+            {key: (before, now)} of every harmless difference; none where there is no run. Places of
+            data are among them; `compare_data` says whether the same data is there.
 
         Raises:
             UserError: the directory holds another run; says what differs.
@@ -88,7 +95,9 @@ class RunDirectory:
         refused = [
             f"{key}: {was} -> {wanted}"
             for key, (was, wanted) in changes.items()
-            if key.startswith(_SECTIONS) and not key.startswith(_CHANGEABLE)
+            if key.startswith(_SECTIONS)
+            and not key.startswith(_CHANGEABLE)
+            and not (_PLACE.fullmatch(key) and self.data.exists())
         ]
         if refused:
             raise UserError(
@@ -97,14 +106,65 @@ class RunDirectory:
             )
         return changes
 
-    def save(self, config: TrainingConfig) -> None:
-        """Saves a resolved config.
+    def compare_data(self, data: DataIdentity, changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+        """Compares data with that of a run that is here.
+
+        Args:
+            data: as it is now.
+            changes: of the config, from `compare`.
+
+        Returns:
+            Lines that say which files are others, or that nothing could be compared.
+
+        Raises:
+            UserError: the run was started on other classes, or lies elsewhere and has other files.
+        """
+        if not self.config.exists():
+            return []
+        before = self.read_data()
+        if before is None:
+            return [
+                "warning: this run was started by a version that did not record classes and files; "
+                "whether the data is the same cannot be compared, and what "
+                "data.image_folder.validation_fraction holds out is chosen otherwise since"
+            ]
+        check_classes(before, data, self.path)
+        lines = list(differences(before, data))
+        moved = [key for key in changes if _PLACE.fullmatch(key)]
+        if moved and (lines or before.files.keys() != data.files.keys()):
+            places = "; ".join(f"{key}: {changes[key][0]} -> {changes[key][1]}" for key in moved)
+            raise UserError(
+                f"--model_dir={self.path} holds a run on other data (there -> now): {places}. The "
+                f"same data at another place would do, but {'; '.join(lines) or 'its files differ'}"
+            )
+        return [f"warning: the data has changed since the run was saved: {line}" for line in lines]
+
+    def read_data(self) -> DataIdentity | None:
+        """The data that the run here was started or resumed on; None where that is not recorded.
+
+        Raises:
+            UserError: the record is damaged.
+        """
+        try:
+            return DataIdentity.from_dict(json.loads(self.data.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{self.data}: cannot be read as the record of a run's data ({error!r}); without "
+                "the file the run goes on, and its data is not compared"
+            ) from None
+
+    def save(self, config: TrainingConfig, data: DataIdentity | None = None) -> None:
+        """Saves a resolved config, and which data the run has.
 
         Raises:
             UserError: the directory cannot be written.
         """
         with paths.writing("model_dir", self.path):
             atomic_write_text(self.config, dump_config(config))
+            if data is not None:
+                atomic_write_json(self.data, data.as_dict())
 
     def finished_metrics(self, config: TrainingConfig) -> dict[str, Any] | None:
         """The content of `metrics.json` if a run with this very config is trained and evaluated.
