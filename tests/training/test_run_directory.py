@@ -1,6 +1,7 @@
 """What stands in a run directory, and which config may go on there."""
 
 import pytest
+import yaml
 
 from sact_tf.errors import UserError
 from sact_tf.training.classification.config import ClassificationConfig
@@ -26,6 +27,24 @@ def test_resolved_config_is_saved_and_accepted_again(load, tmp_path):
     directory.save(load())
     assert "halting_bias: -3.0" in directory.config.read_text()
     assert directory.compare(load()) == {}
+
+
+@pytest.mark.parametrize(
+    ("network", "momentum"),
+    [
+        ("network=imagenet,model.units=[1,1,1,1],model.units_per_block=null", 0.997),
+        ("network=cifar", 0.9),
+    ],
+)
+def test_a_run_from_before_a_key_goes_on_as_it_began(load, tmp_path, network, momentum):
+    directory = RunDirectory(tmp_path / "run")
+    config = load(f"model.{network}")
+    directory.save(config)
+    saved = yaml.safe_load(directory.config.read_text())
+    del saved["model"]["batch_norm_momentum"]
+    directory.config.write_text(yaml.safe_dump(saved))
+    assert directory.compare(config) == {}
+    assert config.model.batch_norm_momentum == momentum
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from sact_tf.training.config.sections import ModelConfig, RuntimeConfig, TrainCo
 
 BLOCKS = {"imagenet": 4, "cifar": 3}
 _BASE_CHANNELS = {"imagenet": 64, "cifar": 16}
+# The authors'. Runs that were begun before configs had the key go on with what they had.
+_BATCH_NORM_MOMENTUM = {"imagenet": 0.997, "cifar": 0.9}
 _HALTING_DEFAULTS = {"ponder_weight": 0.005, "halting_epsilon": 0.01, "halting_bias": -3.0}
 
 
@@ -44,6 +46,8 @@ def resolve_network(model: ModelConfig) -> None:
             )
     if model.base_channels is None:
         model.base_channels = _BASE_CHANNELS[model.network]
+    if model.batch_norm_momentum is None:
+        model.batch_norm_momentum = _BATCH_NORM_MOMENTUM[model.network]
 
 
 def resolve_halting(model: ModelConfig) -> None:
