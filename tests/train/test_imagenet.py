@@ -23,8 +23,8 @@ from tests.training.comparing import assert_same_bits, checkpoint_values, weight
 def test_run_leaves_everything_behind(finished_run):
     names = {path.name for path in finished_run.iterdir()}
     assert names == {
-        "checkpoints", "config.yaml", "events", "history.jsonl", "lock", "metrics.json",
-        "model.keras", "pictures", "report.html", "stdout.txt",
+        "checkpoints", "config.yaml", "data.json", "events", "history.jsonl", "lock",
+        "metrics.json", "model.keras", "pictures", "report.html", "stdout.txt",
     }  # fmt: skip
     kept = {path.stem for path in (finished_run / "checkpoints").glob("*.index")}
     assert kept == {"ckpt-8", "ckpt-12"}

@@ -27,10 +27,11 @@ def run(tmp_path_factory) -> pathlib.Path:
     """A run on classes of these names, trained and evaluated in this process."""
     directory = tmp_path_factory.mktemp("names") / "my  photos #1 猫"
     for number, name in enumerate(_NAMES):
-        (directory / "train" / name).mkdir(parents=True)
-        for index in range(4):
+        for index in range(8):
+            folder = directory / ("train" if index < 4 else "held out") / name
+            folder.mkdir(parents=True, exist_ok=True)
             pixels = np.full([18, 18, 3], 60 * number + index, np.uint8)
-            Image.fromarray(pixels).save(directory / "train" / name / f"{name}{index}.png")
+            Image.fromarray(pixels).save(folder / f"{name}{index}.png")
     config = load_config(
         ClassificationConfig,
         running.write_config(directory),
@@ -38,7 +39,7 @@ def run(tmp_path_factory) -> pathlib.Path:
             "runtime.deterministic=false,train.steps=2,train.batch_size=4,evaluation.every=null",
             "data.source=image_folder,data.cluttered_digits=null",
             f"data.image_folder.train_dir={directory / 'train'}",
-            f"data.image_folder.validation_dir={directory / 'train'}",
+            f"data.image_folder.validation_dir={directory / 'held out'}",
             "data.preprocessing={name: scale, image_size: 16}",
         ],
     )

@@ -27,7 +27,7 @@ def photos(tmp_path_factory):
     exif[0x0112] = 6  # Turned by 90 degrees.
     Image.fromarray(pixels).save(folder / "turned.jpg", exif=exif)
     Image.fromarray(pixels[:1, :1]).save(folder / "pixel.bmp")
-    (folder / "notes.txt").write_text("no image")
+    (folder / "notes.png").write_text("no image")
     return folder
 
 
@@ -36,10 +36,10 @@ def test_program(finished_run, photos, tmp_path):
         "ponder_maps", f"--model={finished_run}", f"--images={photos}", f"--output_dir={tmp_path}"
     )
     assert result.returncode == 1
-    assert f"skipped: {photos / 'notes.txt'}" in result.stderr and "Traceback" not in result.stderr
+    assert f"skipped: {photos / 'notes.png'}" in result.stderr and "Traceback" not in result.stderr
     metrics = running.read_metrics(tmp_path)
     assert (metrics["num_examples"], metrics["num_skipped"]) == (5, 1)
-    assert list(metrics["skipped"]) == [str(photos / "notes.txt")]
+    assert list(metrics["skipped"]) == [str(photos / "notes.png")]
     by_name = {record["path"]: record for record in metrics["images"]}
     assert by_name[str(photos / "turned.jpg")]["input_size"] == [24, 16]
     assert by_name[str(photos / "a & b.jpg")]["input_size"] == [16, 24]
@@ -59,7 +59,7 @@ def test_program(finished_run, photos, tmp_path):
     order = [page.index(f'src="{record["maps"]}"'.replace(" ", "%20")) for record in sorted(
         metrics["images"], key=lambda record: record["ponder_cost_total"])]  # fmt: skip
     assert order == sorted(order)
-    assert "notes.txt" in page and "a &amp; b.jpg" in page
+    assert "notes.png" in page and "a &amp; b.jpg" in page
 
 
 def test_maps_are_those_of_the_model_on_the_whole_image(finished_run, photos):
@@ -108,7 +108,7 @@ def test_mistakes_are_named(finished_run, photos, tmp_path):
 
 
 def test_no_readable_image_gives_an_empty_page(finished_run, photos, tmp_path, capsys):
-    assert draw_ponder_maps(finished_run, str(photos / "notes.txt"), tmp_path) == 1
+    assert draw_ponder_maps(finished_run, str(photos / "notes.png"), tmp_path) == 1
     assert "1 of 1 files skipped" in capsys.readouterr().err
     assert running.read_metrics(tmp_path)["num_examples"] == 0
     assert "Skipped files" in (tmp_path / "index.html").read_text()
