@@ -134,7 +134,7 @@ class ImageClassifier(AdaptiveModel, TakesImageBatches):
         return keras.Operation.compute_output_spec(self, inputs, training=training, valid=valid)
 
     @tf.autograph.experimental.do_not_convert
-    def plain_flops(self, height: int, width: int) -> int:
+    def plain_flops(self, height: int | tf.Tensor, width: int | tf.Tensor) -> int | tf.Tensor:
         """`ResNetBackbone.plain_flops` and the head's."""
         with tf.init_scope():
             head = int(self.head.flops())

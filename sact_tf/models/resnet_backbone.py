@@ -288,7 +288,9 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         return self.blocks[: self.block_names.index(name) + 1]
 
     @tf.autograph.experimental.do_not_convert
-    def plain_flops(self, height: int, width: int, last_block: str | None = None) -> int:
+    def plain_flops(
+        self, height: int | tf.Tensor, width: int | tf.Tensor, last_block: str | None = None
+    ) -> int | tf.Tensor:
         """See `AdaptiveModel`.
 
         Args:

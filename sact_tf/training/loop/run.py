@@ -60,7 +60,7 @@ class TrainingRun:
         self.is_chief = worker_index(self.strategy) == 0
         if trains and directory.path.exists():
             self._lock()  # A second run gets no further, nor takes memory from the first.
-        directory.compare(config)
+        changes = directory.compare(config)
         if config.runtime.deterministic:
             tf.config.experimental.enable_op_determinism()
         self.preemption = Preemption(always_deferred=num_workers(self.strategy) > 1)
@@ -68,7 +68,7 @@ class TrainingRun:
         self._intervals, self._has_warned = 0, False
         self.data = build_same_data(self.strategy, task.build_data, self.progress.say)
         identity = self.data.identity()
-        directory.compare_data(identity, directory.compare(config))
+        directory.compare_data(identity, changes)
         self._check_sizes(trains)
         with self.strategy.scope():
             self.model = task.build_model(self.data)
@@ -79,7 +79,7 @@ class TrainingRun:
             if config.train.warm_start and not found_checkpoints(directory.checkpoints):
                 self._warm_start(config.train.warm_start)
             self._lock()
-        changes = directory.compare(config)
+        changes = directory.compare(config)  # Another may have begun before the lock was had.
         if trains and found_checkpoints(directory.checkpoints):
             self._check_start(changes)
         for line in directory.compare_data(identity, changes):
