@@ -240,6 +240,15 @@ def test_a_text_is_no_yaml_and_comes_back_from_the_saved_config(tmp_path, given)
     assert again.train.warm_start == _TEXTS[given]
 
 
+@pytest.mark.parametrize("name", ["my  photos", "my # photos", "my \udcff photos"])
+def test_a_long_path_stays_on_one_line_of_the_saved_config(tmp_path, name):
+    path = f"/a/{'long ' * 20}/{name}/train"
+    config = load(write(tmp_path, digits()), f"train.warm_start={path}")
+    written = path.encode("unicode_escape").decode()
+    assert any(written.casefold() in line.casefold() for line in dump_config(config).splitlines())
+    assert load(write(tmp_path, dump_config(config))).train.warm_start == path
+
+
 @pytest.mark.parametrize("number", ["010", "1:30", "2024-01-01", "10 000", "ten"])
 def test_what_could_be_another_number_is_refused(tmp_path, number):
     message = f"train.steps: expected an int >= 1, received '{number}' (str)"

@@ -66,7 +66,22 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes a text that `_Loader`, or anybody's YAML, would take for something else."""
+    """Quotes a text that `_Loader`, or anybody's YAML, would take for something else.
+
+    A text stays on one line, however long: so a path is found in the file as it is.
+    """
+
+    def write_plain(self, text: str, split: bool = True) -> None:
+        """Writes a text without quotes; `split` is PyYAML's wish to break the line."""
+        super().write_plain(text, split=False)
+
+    def write_single_quoted(self, text: str, split: bool = True) -> None:
+        """Writes a text in single quotes."""
+        super().write_single_quoted(text, split=False)
+
+    def write_double_quoted(self, text: str, split: bool = True) -> None:
+        """Writes a text in double quotes."""
+        super().write_double_quoted(text, split=False)
 
 
 for _name, _pattern in _NUMBERS.items():
