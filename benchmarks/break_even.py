@@ -8,7 +8,6 @@ latter as `auto` runs it), interleaved, against the plain block. `DENSE_SHARE` i
 sact_tf/layers/tuning.py is where the two cross.
 """
 
-import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,9 +20,9 @@ from absl import flags
 from benchmarks import measure
 from benchmarks.halting_maps import blobs, script_block
 from benchmarks.options import image_size
+from sact_tf import timing
 from sact_tf.command_line import run
 from sact_tf.errors import UserError
-from sact_tf.files import atomic_write_text
 from sact_tf.layers import AdaptiveBlock, BottleneckUnit
 from sact_tf.ops.positions import strided_size
 
@@ -61,9 +60,7 @@ def main(argv):
                 flush=True,
             )
         print(f"{name}: rows and dense cross at {crossing(rows, name)}")
-    if flags.FLAGS.json:
-        result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=1) + "\n")
+    measure.write_json(flags.FLAGS.json, rows)
 
 
 def crossing(rows, name):
@@ -114,9 +111,9 @@ class TimedBlock:
             for image in range(flags.FLAGS.batch)
         ]
         self.num_units.assign(np.stack(maps))
-        times = measure.interleaved(self._functions, flags.FLAGS.runs)
+        times = timing.interleaved(self._functions, flags.FLAGS.runs)
         return {
-            name: measure.ratios(times[name], times["plain"])["time_ratio"]
+            name: timing.ratios(times[name], times["plain"])["time_ratio"]
             for name in ("rows", "dense")
         }
 

@@ -6,7 +6,6 @@ Dense is the same Faster R-CNN with halting=None. The box classifier (the networ
 crops of every proposal) is not adaptive, and costs the same in every row.
 """
 
-import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,9 +18,9 @@ from absl import flags
 import sact_tf
 from benchmarks import halting_maps, measure
 from benchmarks.options import define_depth, image_size
+from sact_tf import timing
 from sact_tf.command_line import run
 from sact_tf.detection import FasterRCNN
-from sact_tf.files import atomic_write_text
 from sact_tf.models import ResNetBackbone
 
 NUM_CLASSES = 80
@@ -61,7 +60,7 @@ def main(argv):
             function(images)  # traced while the execution is this one
             functions[part, name] = lambda function=function: function(images).numpy()
     ratio = int(adaptive(images)["flops"][0]) / dense.plain_flops(height, width)
-    times = measure.interleaved(functions, flags.FLAGS.runs)
+    times = timing.interleaved(functions, flags.FLAGS.runs)
     rows = []
     print(f"ResNet-{flags.FLAGS.depth}, {height}x{width}, {flags.FLAGS.num_proposals} proposals")
     print("part       execution  extractor FLOPs  time (quartiles)       ms")
@@ -71,7 +70,7 @@ def main(argv):
             "execution": name,
             "image_size": [height, width],
             "extractor_flops_ratio": 1.0 if name == "dense" else ratio,
-            **measure.ratios(values, times[part, "dense"]),
+            **timing.ratios(values, times[part, "dense"]),
         }
         rows.append(row)
         print(
@@ -79,9 +78,7 @@ def main(argv):
             f" ({row['time_ratio_min']:.3f} - {row['time_ratio_max']:.3f})"
             f" {row['milliseconds']:8.0f}"
         )
-    if flags.FLAGS.json:
-        result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=1) + "\n")
+    measure.write_json(flags.FLAGS.json, rows)
 
 
 def script_extractor(model, height, width):

@@ -7,7 +7,6 @@ memory. `training`: both, as the training program has it, with the share of the 
 step waited for the next batch. Where `input` is not well above `step`, training waits.
 """
 
-import json
 import tempfile
 import time
 
@@ -15,7 +14,6 @@ from absl import flags
 
 from benchmarks import measure
 from sact_tf import command_line
-from sact_tf.files import atomic_write_text
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.config.loading import load_config
@@ -57,15 +55,12 @@ def main(_):
         wait = row.get("input_wait_share")
         shown = "" if wait is None or name == "step" else f"   waits {wait:.1%} of the time"
         print(f"{name:10} {row['examples_per_second']:10.1f} examples/s{shown}")
-    if given.json:
-        result = {
-            "machine": measure.machine(),
-            "versions": measure.versions(),
-            "config": given.config,
-            "batch_size": examples,
-            "rows": [{"case": name, **row} for name, row in rows.items()],
-        }
-        atomic_write_text(given.json, json.dumps(result, indent=2) + "\n")
+    measure.write_json(
+        given.json,
+        [{"case": name, **row} for name, row in rows.items()],
+        config=given.config,
+        batch_size=examples,
+    )
 
 
 def _input_rate(run, steps):

@@ -1,62 +1,39 @@
-"""Interleaved timing, peak memory, and what a result must say about its machine."""
+"""Peak memory, and the file of results with what they depend on."""
 
+import json
 import os
 import platform
-import time
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
+from sact_tf.files import atomic_write_text
+from sact_tf.timing import machine
 
 
-def interleaved(functions, runs, warm_up=2):
-    """Times functions in turns, so that a busy moment of the machine meets all of them.
+def peak_bytes(function: Callable[[], object], runs: int = 3) -> int:
+    """Bytes of tensors that are alive at most while a function runs, weights included.
 
-    Args:
-        functions: dict of callables without arguments, by name.
-        runs: turns that count.
-        warm_up: turns that don't (tracing, memory pools).
-
-    Returns:
-        Dict by name of [runs] milliseconds.
+    As TensorFlow's allocator counts them, in a process of its own: what the process holds beyond
+    them is the allocator's reserve, which grows in steps of powers of two.
     """
-    times = {name: [] for name in functions}
-    for turn in range(warm_up + runs):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if turn >= warm_up:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: np.array(values) for name, values in times.items()}
+    import tensorflow as tf
+
+    device = "GPU:0" if tf.config.list_logical_devices("GPU") else "CPU:0"
+    function()
+    tf.config.experimental.reset_memory_stats(device)
+    for _ in range(runs):
+        function()
+    return tf.config.experimental.get_memory_info(device)["peak"]
 
 
-def ratios(times, base):
-    """`time_ratio` (median of the turns' ratios), its quartiles and the milliseconds."""
-    each = times / base
-    return {
-        "time_ratio": float(np.median(each)),
-        "time_ratio_min": float(np.quantile(each, 0.25)),
-        "time_ratio_max": float(np.quantile(each, 0.75)),
-        "time_ratio_of_fastest": float(times.min() / base.min()),
-        "milliseconds": float(np.median(times)),
-        "milliseconds_min": float(times.min()),
-    }
+def write_json(path: str | os.PathLike | None, rows: list[dict[str, Any]], **about: Any) -> None:
+    """Writes the rows of a table with the machine, the versions and `about`; None: nowhere."""
+    if path is not None:
+        result = {"machine": machine(), "versions": versions(), **about, "rows": rows}
+        atomic_write_text(path, json.dumps(result, indent=1) + "\n")
 
 
-def machine():
-    """Processor, cores and load of this machine."""
-    model = platform.processor()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-        model = names[0] if names else model
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "load_average": os.getloadavg()[0],
-    }
-
-
-def versions():
+def versions() -> dict[str, str]:
     """Versions that a result depends on."""
     import keras
     import tensorflow as tf

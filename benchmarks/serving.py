@@ -29,7 +29,6 @@ import sact_tf
 from benchmarks import measure
 from benchmarks.options import define_depth
 from sact_tf.command_line import run
-from sact_tf.files import atomic_write_json
 from sact_tf.serving.export import export
 
 
@@ -62,9 +61,7 @@ def main(_):
                         f"{row['answers']:>7}  {row['lost']:>4}",
                         flush=True,
                     )
-    if flags.FLAGS.json:
-        content = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_json(flags.FLAGS.json, content)
+    measure.write_json(flags.FLAGS.json, rows)
     if any(row["lost"] for row in rows):
         sys.exit("answers are missing")
 

@@ -10,7 +10,6 @@ with batch normalizations folded into convolutions, as in an export.
 """
 
 import functools
-import json
 import os
 import subprocess
 import sys
@@ -25,9 +24,9 @@ from absl import flags
 import sact_tf
 from benchmarks import halting_maps, measure
 from benchmarks.options import define_depth, float_or_all, image_size, tile_sizes
+from sact_tf import timing
 from sact_tf.command_line import run
 from sact_tf.errors import UserError
-from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
 from sact_tf.serving.export.folding import folded_copy
 
@@ -71,9 +70,7 @@ def main(argv):
     rows = []
     for (maps, ratio), text in zip(cases, flags.FLAGS.flops_ratio, strict=True):
         rows += bench.measure(maps, ratio, text)
-    if flags.FLAGS.json:
-        result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=1) + "\n")
+    measure.write_json(flags.FLAGS.json, rows)
 
 
 class Bench:
@@ -156,7 +153,7 @@ class Bench:
     def measure(self, maps, ratio, label):
         self.set(maps)
         functions = {name: self.function(name) for name in _with_dense(flags.FLAGS.executions)}
-        times = measure.interleaved(functions, flags.FLAGS.runs)
+        times = timing.interleaved(functions, flags.FLAGS.runs)
         reference = None
         if {_plain_name(name) for name in functions} & set(ADAPTIVE):
             reference = self.function("masked")()[0].numpy()
@@ -174,7 +171,7 @@ class Bench:
             "image_size": [self.height, self.width],
             "batch": flags.FLAGS.batch,
             "flops_ratio": 1.0,
-            **measure.ratios(times[name], times["dense"]),
+            **timing.ratios(times[name], times["dense"]),
             "peak_memory_ratio": peaks[name] and peaks[name] / peaks["dense"],
             "max_abs_difference": None,
             "max_relative_difference": None,
@@ -218,20 +215,10 @@ class Bench:
 
 
 def _peak(execution, target, height, width):
-    """Bytes of tensors that are alive at most while one network runs, weights included.
-
-    As TensorFlow's allocator counts them, in a process of its own: what the process holds beyond
-    them is the allocator's reserve, which grows in steps of powers of two.
-    """
     bench = Bench(height, width)
     if _plain_name(execution) in ADAPTIVE:
         bench.set(bench.maps(target)[0])
-    function = bench.function(execution)
-    function()
-    tf.config.experimental.reset_memory_stats("CPU:0")
-    for _ in range(3):
-        function()
-    return tf.config.experimental.get_memory_info("CPU:0")["peak"]
+    return measure.peak_bytes(bench.function(execution))
 
 
 def _classifier(**options):

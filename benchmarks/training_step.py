@@ -7,7 +7,6 @@ Dense is the same network with halting=None. Tiled and masked train with batch s
 evaluated positions, masked_full with those of the full map (the authors' way).
 """
 
-import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,9 +19,9 @@ from absl import flags
 import sact_tf
 from benchmarks import halting_maps, measure
 from benchmarks.options import define_depth, float_or_all, image_size, tile_sizes
+from sact_tf import timing
 from sact_tf.command_line import run
 from sact_tf.errors import UserError
-from sact_tf.files import atomic_write_text
 from sact_tf.models import ImageClassifier, ResNetBackbone
 
 EXECUTIONS = ("dense", "masked_full", "masked", "tiled")
@@ -59,7 +58,7 @@ def main(argv):
             )
         for trainer in adaptive:
             trainer.set_maps(maps)
-        times = measure.interleaved({n: t.step for n, t in trainers.items()}, flags.FLAGS.runs)
+        times = timing.interleaved({n: t.step for n, t in trainers.items()}, flags.FLAGS.runs)
         print(f"\n{flags.FLAGS.batch} x {height}x{width}, tile size {tiles}")
         print("execution     FLOPs  time (quartiles)       ms")
         for name, trainer in trainers.items():
@@ -69,7 +68,7 @@ def main(argv):
                 "image_size": [height, width],
                 "batch": flags.FLAGS.batch,
                 "flops_ratio": ratio if trainer.num_units else 1.0,
-                **measure.ratios(times[name], times["dense"]),
+                **timing.ratios(times[name], times["dense"]),
             }
             rows.append(row)
             print(
@@ -78,9 +77,7 @@ def main(argv):
                 f" {row['milliseconds']:8.0f}",
                 flush=True,
             )
-    if flags.FLAGS.json:
-        result = {"machine": measure.machine(), "versions": measure.versions(), "rows": rows}
-        atomic_write_text(flags.FLAGS.json, json.dumps(result, indent=1) + "\n")
+    measure.write_json(flags.FLAGS.json, rows)
 
 
 class Trainer:

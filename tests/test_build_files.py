@@ -54,7 +54,7 @@ def test_a_part_declares_what_it_imports(part):
         if part_of(module) == part
     }
     expected = _targets(imported & set(_PARTS) - {part})
-    if imported & {"command_line", "errors", "files", "paths", "version"}:
+    if imported & {"command_line", "errors", "files", "paths", "timing", "version"}:
         expected.add("//sact_tf:base")
     assert set(_rules(f"sact_tf/{part}")[part].get("deps", [])) == expected
 

@@ -18,7 +18,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 
 _MAP = (_ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
-_BASE = ("command_line", "errors", "files", "paths", "text", "version")
+_BASE = ("command_line", "errors", "files", "paths", "text", "timing", "version")
 _FLOORS = {
     part: int(floor) for floor, part in re.findall(r"^\| (\d) \| `sact_tf/(\w+)` \|", _MAP, re.M)
 }

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from sact_tf.training.classification.evaluator import ClassificationEvaluator
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.config.loading import load_config, unlocked_copy
 from sact_tf.training.loop.evaluator import nested
+from sact_tf.training.run_directory.directory import home_of
 
 # Lines appear as the sizes are done, so the widths are not those of what comes later.
 _LINE = "{:>5}  {:>8}  {:>8}  {:>19}  {:>8}  {}"
@@ -55,7 +55,7 @@ def evaluate_resolutions(
             set_execution(classifier, execution)
         except ValueError as error:
             raise UserError(f"--execution: {error}") from None
-    home = _home(model)
+    home = home_of(model)
     if not config and not (home / "config.yaml").exists():
         raise UserError(f"--config is needed to know the data: {home} is no run directory")
     loaded = load_config(ClassificationConfig, config or home / "config.yaml", params_override)
@@ -196,15 +196,6 @@ def _checked_sizes(texts: Sequence[str | int]) -> list[int]:
             f"--image_sizes: expected positive ints such as 224,288, received {received!r}"
         )
     return sizes
-
-
-def _home(model: str | os.PathLike) -> pathlib.Path:
-    """The run directory that the model belongs to, or the directory of its file."""
-    path = pathlib.Path(model).expanduser()
-    for directory in (path, path.parent, path.parent.parent):
-        if (directory / "config.yaml").is_file():
-            return directory
-    return path if path.is_dir() else path.parent
 
 
 def _line(result: dict[str, Any]) -> str:

@@ -32,6 +32,15 @@ _CHANGEABLE = (
 _PLACE = re.compile(r"data\.\w+\.\w*(?:_dir|_images|_annotations)")
 
 
+def home_of(model: str | os.PathLike) -> pathlib.Path:
+    """The run directory that a saved model belongs to, or the directory of its file."""
+    path = pathlib.Path(model).expanduser()
+    for directory in (path, path.parent, path.parent.parent):
+        if (directory / "config.yaml").is_file():
+            return directory
+    return path if path.is_dir() else path.parent
+
+
 class RunDirectory:
     """Paths inside a `--model_dir`.
 
