@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from sact_tf.layers.execution import EXECUTIONS
-from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.plain_network import plain_network
 from sact_tf.models.settings import set_execution
 
@@ -18,12 +18,12 @@ class CompiledNetwork:
     """A model's answers as one traced graph, in the execution that the model has now.
 
     Args:
-        model: the model. Its later executions change nothing here.
+        model: an `AdaptiveModel`. Its later executions change nothing here.
         batches: some of the batches it will be called with, [B, H, W, C] each; an axis on which
             they differ is left free.
     """
 
-    def __init__(self, model: AdaptiveModel, batches: Iterable[np.ndarray | tf.Tensor]):
+    def __init__(self, model: keras.Model, batches: Iterable[np.ndarray | tf.Tensor]):
         self.model = model  # The graph alone would not keep the variables.
 
         @tf.function(autograph=False)
@@ -41,7 +41,7 @@ class CompiledNetwork:
 
 
 def compile_executions(
-    model: AdaptiveModel,
+    model: keras.Model,
     batches: Sequence[np.ndarray | tf.Tensor],
     executions: Iterable[str] = EXECUTIONS,
 ) -> dict[str, CompiledNetwork]:

@@ -1,13 +1,11 @@
 """The plain network inside an adaptive one."""
 
-from typing import Any, TypeVar
+from typing import Any
 
-from sact_tf.models.adaptive_model import AdaptiveModel
-
-ModelT = TypeVar("ModelT", bound=AdaptiveModel)
+import keras
 
 
-def plain_network(model: ModelT) -> ModelT:
+def plain_network(model: keras.Model) -> keras.Model:
     """Copies a model without its halting: all units everywhere, with the same weights.
 
     Args:
