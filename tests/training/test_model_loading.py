@@ -9,6 +9,7 @@ import pytest
 import sact_tf
 from sact_tf.errors import UserError
 from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.detection.loading import load_detector
 
 
 def _weights(model):
@@ -76,3 +77,12 @@ def test_another_kind_of_model_is_refused(tmp_path):
     backbone.save(tmp_path / "b.keras")
     with pytest.raises(UserError, match="found a ResNetBackbone"):
         load_classifier(tmp_path / "b.keras")
+    with pytest.raises(UserError, match="b.keras: expected a FasterRCNN, found a ResNetBackbone"):
+        load_detector(tmp_path / "b.keras")
+
+
+@pytest.mark.parametrize("load", [load_classifier, load_detector])
+def test_a_run_without_a_checkpoint_is_named(tmp_path, load):
+    (tmp_path / "config.yaml").write_text("model: {detector: {}}")
+    with pytest.raises(UserError, match=f"{tmp_path}: the run has neither a model.keras nor a"):
+        load(tmp_path)

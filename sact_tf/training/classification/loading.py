@@ -6,14 +6,13 @@ import pathlib
 import tensorflow as tf
 
 from sact_tf import paths
-from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier
 from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config
 from sact_tf.training.run_directory.checkpoints import (
-    found_checkpoints,
     loading_checkpoint,
+    newest_checkpoint,
     restore_weights,
 )
 from sact_tf.training.run_directory.directory import RunDirectory
@@ -37,22 +36,12 @@ def load_classifier(path: str | os.PathLike) -> ImageClassifier:
         return _from_run(run, str(prefix)) if (run / "config.yaml").exists() else _from_tf1(path)
     found = paths.find_input(path)
     if found.is_file():
-        return _from_keras(found)
+        return load_keras_file(found, ImageClassifier)
     if (found / "model.keras").exists():
-        return _from_keras(found / "model.keras")
+        return load_keras_file(found / "model.keras", ImageClassifier)
     if (found / "config.yaml").exists():
-        checkpoints = found_checkpoints(found / "checkpoints")
-        if not checkpoints:
-            raise UserError(f"{path}: the run has neither a model.keras nor a checkpoint yet")
-        return _from_run(found, checkpoints[0])
+        return _from_run(found, newest_checkpoint(found))
     return _from_tf1(found)
-
-
-def _from_keras(path: pathlib.Path) -> ImageClassifier:
-    model = load_keras_file(path)
-    if not isinstance(model, ImageClassifier):
-        raise UserError(f"{path}: expected an ImageClassifier, found a {type(model).__name__}")
-    return model
 
 
 def _from_run(run: pathlib.Path, prefix: str) -> ImageClassifier:

@@ -15,8 +15,8 @@ from sact_tf.training.config.loading import load_config
 from sact_tf.training.detection import builders
 from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.run_directory.checkpoints import (
-    found_checkpoints,
     loading_checkpoint,
+    newest_checkpoint,
     restore_weights,
 )
 from sact_tf.training.run_directory.directory import RunDirectory
@@ -38,13 +38,10 @@ def load_detector(path: str | os.PathLike) -> FasterRCNN:
     if found.is_dir() and (found / "model.keras").exists():
         found = found / "model.keras"
     if found.is_file():
-        return _from_keras(found)
+        return load_keras_file(found, FasterRCNN)
     if not is_detection_run(found):
         raise UserError(f"{path}: expected a .keras file or a run directory of train.coco")
-    checkpoints = found_checkpoints(found / "checkpoints")
-    if not checkpoints:
-        raise UserError(f"{path}: the run has neither a model.keras nor a checkpoint yet")
-    return _from_checkpoint(found, checkpoints[0])
+    return _from_checkpoint(found, newest_checkpoint(found))
 
 
 def load_detector_or_classifier(path: str | os.PathLike) -> keras.Model:
@@ -70,13 +67,6 @@ def _holds_detector(file: pathlib.Path) -> bool:
             return b'"FasterRCNN"' in archive.read("config.json")
     except (OSError, KeyError, zipfile.BadZipFile):
         return False  # `load_classifier` says what is wrong.
-
-
-def _from_keras(path: pathlib.Path) -> FasterRCNN:
-    model = load_keras_file(path)
-    if not isinstance(model, FasterRCNN):
-        raise UserError(f"{path}: expected a FasterRCNN, found a {type(model).__name__}")
-    return model
 
 
 def _from_checkpoint(run: pathlib.Path, prefix: str) -> FasterRCNN:

@@ -170,6 +170,18 @@ def found_checkpoints(directory: pathlib.Path) -> list[str]:
     return [str(directory / f"ckpt-{step}") for step in steps]
 
 
+def newest_checkpoint(run: pathlib.Path) -> str:
+    """Prefix of the newest checkpoint of the run in a directory.
+
+    Raises:
+        UserError: there is none.
+    """
+    prefixes = found_checkpoints(run / "checkpoints")
+    if not prefixes:
+        raise UserError(f"{run}: the run has neither a model.keras nor a checkpoint yet")
+    return prefixes[0]
+
+
 def _in_short(error: Exception) -> str:
     """The message without the names of TensorFlow's own functions."""
     return one_line(re.sub(r"\{\{.*?\}\}", "", str(error)))[:300]

@@ -3,20 +3,27 @@
 import os
 import pathlib
 import zipfile
+from typing import TypeVar
 
 import keras
 
 from sact_tf.errors import UserError
 from sact_tf.text import one_line
 
+ModelT = TypeVar("ModelT", bound=keras.Model)
 
-def load_keras_file(path: str | os.PathLike) -> keras.Model:
+
+def load_keras_file(path: str | os.PathLike, expected: type[ModelT]) -> ModelT:
     """Loads a `.keras` file without running any code that is in it, and without compiling.
 
     Keras' safe mode refuses lambdas and other pickled code; classes must be registered.
 
+    Args:
+        path: of the file.
+        expected: class of the model.
+
     Raises:
-        UserError: it is no such file, damaged, or not safe; names the path.
+        UserError: it is no such file, damaged, not safe, or holds another model; names the path.
     """
     path = pathlib.Path(path)
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
@@ -29,6 +36,9 @@ def load_keras_file(path: str | os.PathLike) -> keras.Model:
     except Exception as error:
         reason = one_line(error)[:200]
         raise UserError(f"{path}: cannot be loaded: {reason}") from error
-    if not isinstance(model, keras.Model):
-        raise UserError(f"{path}: expected a model, found a {type(model).__name__}")
+    if not isinstance(model, expected):
+        article = "an" if expected.__name__[0] in "AEIOU" else "a"
+        raise UserError(
+            f"{path}: expected {article} {expected.__name__}, found a {type(model).__name__}"
+        )
     return model

@@ -157,7 +157,7 @@ def model_digest(model: keras.Model) -> str:
 def _load(path: str) -> AdaptiveModel:
     if pathlib.Path(path).suffix != ".keras":
         return load_detector_or_classifier(path)
-    model = load_keras_file(paths.find_input(path))
+    model = load_keras_file(paths.find_input(path), keras.Model)
     if not isinstance(model, AdaptiveModel):
         raise UserError(
             f"{path}: a {type(model).__name__} has no ponder cost maps; expected a classification "
