@@ -1,5 +1,6 @@
 """Classification data sets of TensorFlow Datasets."""
 
+import collections
 import dataclasses
 import os
 import threading
@@ -30,7 +31,7 @@ class TfdsClassification(IndexedClassificationData):
         name: for instance "cifar10", "imagenet2012", "imagenette/320px-v2:1.0.0".
         data_dir: where prepared sets are; TFDS's default (~/tensorflow_datasets) if None.
         train_split: split to train on; sub-splits as "train[:90%]" are allowed.
-        validation_split: held-out split, likewise.
+        validation_split: held-out split, likewise; apart from `train_split`.
         preprocessing: see `sact_tf.data.preprocessing`.
         label_offset: added to every label, for instance 1 where class 0 is a background class.
         num_classes: classes of the network; those of the set plus `label_offset` if None.
@@ -39,7 +40,8 @@ class TfdsClassification(IndexedClassificationData):
         download: whether to download and prepare the set if it is not there.
 
     Raises:
-        UserError: the set is not there, has no such split or features, or a label is out of range.
+        UserError: the set is not there, has no such split or features, the splits overlap, or a
+            label is out of range.
     """
 
     def __init__(
@@ -76,12 +78,7 @@ class TfdsClassification(IndexedClassificationData):
         )
         self._name = name
         self._label_offset = label_offset
-        self._records = {
-            "train": open_records(builder, train_split),
-            "validation": open_records(builder, validation_split),
-        }
-
-        self._files = record_hashes(builder, train_split, validation_split)
+        self._records, self._files = open_splits(builder, train_split, validation_split)
 
     def num_examples(self, split: str) -> int:
         return len(self._records[check_split(split)])
@@ -196,48 +193,73 @@ def _class_names(names: list[str] | None, offset: int, num_classes: int) -> list
     return before + names + after
 
 
-def open_records(builder: "tfds.core.DatasetBuilder", split: str) -> "RecordFiles | _ArrayRecords":
-    """The records of a split, with the methods of `RecordFiles`.
+def open_splits(
+    builder: "tfds.core.DatasetBuilder", train_split: str, validation_split: str
+) -> tuple[dict[str, "RecordFiles | _ArrayRecords"], dict[str, np.ndarray]]:
+    """Opens both splits of a prepared set.
+
+    Returns:
+        The records of `train` and `validation`, with the methods of `RecordFiles`; and the hashes
+        of their files, see `DataIdentity`: of names, parts and sizes.
 
     Raises:
-        UserError: there is no such split, or its files are not usable.
+        UserError: there is no such split, the two overlap, or the files are not usable.
     """
-    from tensorflow_datasets.core import file_adapters
+    names = {"train": train_split, "validation": validation_split}
+    parts = {split: _file_parts(builder, name) for split, name in names.items()}
+    shared = _num_shared(parts["train"], parts["validation"])
+    if shared:
+        raise UserError(
+            f"{builder.name}: {shared} of {sum(part.take for part in parts['validation'])} images "
+            f"of validation_split={validation_split!r} are in train_split={train_split!r}, too; "
+            "held-out images must not be trained on. Give splits apart, such as 'train[:90%]' and "
+            "'train[90%:]'"
+        )
+    records = {split: _open_records(builder, files) for split, files in parts.items()}
+    return records, {split: hashed(map(_told_apart, files)) for split, files in parts.items()}
 
+
+def _file_parts(builder, split: str) -> list[Any]:
+    """The parts of files that make up a split: `filename`, `skip`, `take`, `examples_in_shard`."""
     try:
-        instructions = builder.info.splits[split].file_instructions
+        return builder.info.splits[split].file_instructions
     except (KeyError, ValueError, AssertionError) as error:
         raise UserError(
             f"{builder.name}: no split {split!r}; it has {', '.join(sorted(builder.info.splits))}, "
             "and sub-splits as 'train[:90%]'"
         ) from error
-    for instruction in instructions:
-        if not os.path.isfile(instruction.filename):
-            raise UserError(f"{instruction.filename}: no such file on this machine's disks")
+
+
+def _num_shared(train: list[Any], validation: list[Any]) -> int:
+    """How many records of the held-out parts are in the training parts, too."""
+    trained = collections.defaultdict(list)
+    for part in train:
+        trained[part.filename].append(part)
+    shared = 0
+    for part in validation:
+        for other in trained[part.filename]:
+            start, stop = max(part.skip, other.skip), part.skip + part.take
+            shared += max(0, min(stop, other.skip + other.take) - start)
+    return shared
+
+
+def _open_records(builder, parts: list[Any]) -> "RecordFiles | _ArrayRecords":
+    from tensorflow_datasets.core import file_adapters
+
+    for part in parts:
+        if not os.path.isfile(part.filename):
+            raise UserError(f"{part.filename}: no such file on this machine's disks")
     file_format = builder.info.file_format
     if file_format == file_adapters.FileFormat.ARRAY_RECORD:
-        return _ArrayRecords(instructions)
+        return _ArrayRecords(parts)
     if file_format != file_adapters.FileFormat.TFRECORD:
         raise UserError(
             f"{builder.name}: prepared as {file_format.value}; tfrecord or array_record is needed"
         )
-    return RecordFiles([(i.filename, i.skip, i.take, i.examples_in_shard) for i in instructions])
+    return RecordFiles([(p.filename, p.skip, p.take, p.examples_in_shard) for p in parts])
 
 
-def record_hashes(
-    builder: "tfds.core.DatasetBuilder", train_split: str, validation_split: str
-) -> dict[str, np.ndarray]:
-    """Hashes of the files of both splits, see `DataIdentity`; of their names, parts and sizes."""
-    return {
-        split: hashed(
-            repr(
-                (
-                    os.path.basename(part.filename),
-                    *(part.skip, part.take),
-                    os.path.getsize(part.filename),
-                )
-            ).encode()
-            for part in builder.info.splits[name].file_instructions
-        )
-        for split, name in (("train", train_split), ("validation", validation_split))
-    }
+def _told_apart(part) -> bytes:
+    """What tells a part of a file from others."""
+    size = os.path.getsize(part.filename)
+    return repr((os.path.basename(part.filename), part.skip, part.take, size)).encode()

@@ -78,12 +78,29 @@ def test_parts_of_splits(cifar_dir):
     (held_out,) = take(data.evaluation(6), 1)
     images = [i.tobytes() for i in np.concatenate([train["image"], held_out["image"]])]
     assert len(set(images)) == 20
-    both = _cifar(cifar_dir, train_split="train+test[:5]")
+    both = _cifar(cifar_dir, train_split="train+test[:5]", validation_split="test[5:]")
     assert both.num_examples("train") == 25
 
 
+@pytest.mark.parametrize(
+    ("train", "validation", "shared"),
+    [
+        ("train", "train", "20 of 20"),
+        ("train[:50%]", "train[40%:]", "2 of 12"),
+        ("train[12:]", "train[:9]+train[15:16]", "1 of 10"),
+        ("train+test[:3]", "test", "3 of 10"),
+        ("train[:10]+train[15:]", "train[9:16]+test", "2 of 17"),
+    ],
+)
+def test_splits_that_overlap_are_refused(cifar_dir, train, validation, shared):
+    with pytest.raises(UserError) as raised:
+        _cifar(cifar_dir, train_split=train, validation_split=validation)
+    message = f"{shared} images of validation_split='{validation}' are in train_split='{train}'"
+    assert message in str(raised.value)
+
+
 def test_places_name_the_file_and_the_record(cifar_dir):
-    data = _cifar(cifar_dir, validation_split="train[5:18]")
+    data = _cifar(cifar_dir, train_split="test", validation_split="train[5:18]")
     paths = [p.decode() for batch in take(data.evaluation(13), 1) for p in batch["path"]]
     assert len(set(paths)) == 13
     for path in paths:

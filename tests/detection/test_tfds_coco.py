@@ -129,3 +129,5 @@ def test_other_sets_are_refused(data_dir):
         TfdsCoco("tiny_text", _PREPROCESSING, data_dir)
     with pytest.raises(UserError, match="no prepared TFDS data set"):
         TfdsCoco("coco/2014", _PREPROCESSING, data_dir)
+    with pytest.raises(UserError, match="2 of 5 images of validation_split='train.4:.' are in"):
+        TfdsCoco("coco/2017", _PREPROCESSING, data_dir, "train[:6]", "train[4:]")

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from sact_tf.data.checks import check_split
 from sact_tf.data.identity import DataIdentity
-from sact_tf.data.tfds_data import load_builder, open_records, record_hashes
+from sact_tf.data.tfds_data import load_builder, open_splits
 from sact_tf.detection.data.annotated_image import (
     AnnotatedImage,
     coco_ground_truth,
@@ -36,14 +36,15 @@ class TfdsCoco(DetectionData):
     Args:
         name: for instance "coco/2017".
         data_dir: where prepared sets are; TFDS's default if None.
-        train_split, validation_split: splits, sub-splits as "train[:90%]" are allowed.
+        train_split, validation_split: splits that do not overlap; sub-splits as "train[:90%]" are
+            allowed.
         preprocessing: see `sact_tf.detection.preprocessing`.
         flip: whether training mirrors every other image.
         skip_corrupt: whether to count and skip images that cannot be read.
         download: whether to download and prepare the set if it is not there.
 
     Raises:
-        UserError: the set is not there, or has no such split or features.
+        UserError: the set is not there, has no such split or features, or the splits overlap.
     """
 
     def __init__(
@@ -62,12 +63,7 @@ class TfdsCoco(DetectionData):
         is_coco = builder.name == "coco" and len(names) == len(_COCO_IDS)
         ids = _COCO_IDS if is_coco else list(range(1, len(names) + 1))
         super().__init__(names, ids, preprocessing, flip, skip_corrupt)
-        self._records = {
-            "train": open_records(builder, train_split),
-            "validation": open_records(builder, validation_split),
-        }
-
-        self._files = record_hashes(builder, train_split, validation_split)
+        self._records, self._files = open_splits(builder, train_split, validation_split)
 
     def num_examples(self, split: str) -> int:
         return len(self._records[check_split(split)])

@@ -59,7 +59,7 @@ class TfdsConfig(base_config.Config):
         name: for instance `imagenet2012`, `cifar10`, `imagenette/320px-v2`.
         data_dir: where the prepared sets are; TFDS's own default if null.
         train_split: split to train on; TFDS slices such as `train[:90%]` are allowed.
-        validation_split: held-out split.
+        validation_split: held-out split, apart from `train_split`.
         num_classes: classes of the network; the set's own number (plus `label_offset`) if null.
         label_offset: added to every label: 1 where class 0 is a background class.
     """

@@ -117,7 +117,8 @@ class TfdsCocoConfig(base_config.Config):
     Attributes:
         name: of the set.
         data_dir: where the prepared sets are; TFDS's own default if null.
-        train_split, validation_split: TFDS slices such as `train[:90%]` are allowed.
+        train_split, validation_split: TFDS slices such as `train[:90%]` are allowed; the two may
+            not overlap.
     """
 
     name: str = "coco/2017"
