@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from sact_tf.data.identity import DataIdentity, hashed
@@ -14,6 +15,7 @@ from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.resolutions import (
+    HeldOutImages,
     evaluate_at,
     held_out_images,
     labelled_for,
@@ -203,8 +205,13 @@ class TestEvaluation:
 
     def test_without_names_numbers_are_compared(self, photos, load):
         model = ImageClassifier(ResNetBackbone.cifar(1, base_channels=4), 4)
-        with pytest.raises(UserError, match="model has 4 classes and the data 3"):
+        with pytest.raises(UserError, match="model has 4 classes and the data 3") as raised:
             evaluate_at(model, load(photos).data, 16, 9)
+        assert "data.image_folder.train_dir needs one sub-folder for each" in str(raised.value)
+        assert "data.tfds" not in str(raised.value)
+        held_out = HeldOutImages(tf.data.Dataset.range(1), 1, 3, None, "tfds")
+        with pytest.raises(UserError, match=r"data\.tfds\.label_offset and data\.tfds\.num_cl"):
+            labelled_for(model, held_out)
 
 
 def _identity(names, ids=None, **files):

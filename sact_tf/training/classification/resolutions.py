@@ -23,6 +23,14 @@ from sact_tf.training.run_directory.directory import home_of
 # Lines appear as the sizes are done, so the widths are not those of what comes later.
 _LINE = "{:>5}  {:>8}  {:>8}  {:>19}  {:>8}  {}"
 
+# By `data.source`: what to do where the numbers of classes differ.
+_ADVICE = {
+    "cluttered_digits": "",
+    "image_folder": "; the folder data.image_folder.train_dir needs one sub-folder for each class "
+    "of the model",
+    "tfds": "; data.tfds.label_offset and data.tfds.num_classes make them agree",
+}
+
 
 def evaluate_resolutions(
     model: str | os.PathLike,
@@ -86,12 +94,14 @@ class HeldOutImages:
         num_examples: how many.
         num_classes: of the labels.
         class_names: of the labels, or None.
+        source: `data.source` of the config they are from.
     """
 
     dataset: tf.data.Dataset
     num_examples: int
     num_classes: int
     class_names: list[str] | None = None
+    source: str = "cluttered_digits"
 
 
 def held_out_images(config: DataConfig, image_size: int, batch_size: int) -> HeldOutImages:
@@ -113,7 +123,7 @@ def held_out_images(config: DataConfig, image_size: int, batch_size: int) -> Hel
         from_size = digits.image_size
         dataset = dataset.map(lambda batch: _resized(batch, image_size, from_size))
     return HeldOutImages(
-        dataset, data.num_examples("validation"), data.num_classes, data.class_names
+        dataset, data.num_examples("validation"), data.num_classes, data.class_names, config.source
     )
 
 
@@ -168,8 +178,7 @@ def labelled_for(model: ImageClassifier, held_out: HeldOutImages) -> tf.data.Dat
         if held_out.num_classes != model.num_classes:
             raise UserError(
                 f"the model has {model.num_classes} classes and the data {held_out.num_classes}; "
-                "the labels would mean something else (data.tfds.label_offset and num_classes make "
-                "them agree)"
+                f"the labels would mean something else{_ADVICE[held_out.source]}"
             )
         return held_out.dataset
     found = matching_classes(names, known)
