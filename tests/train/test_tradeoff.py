@@ -25,6 +25,7 @@ from sact_tf.training.experiments.tradeoff.results import (
     units_table,
     write_results,
 )
+from sact_tf.training.run_directory.directory import RunDirectory
 from tests.training import running
 
 _CONFIG = """
@@ -130,7 +131,7 @@ def test_shipped_configs(path):
 
 @pytest.mark.parametrize("end", [errors.TrainingDiverged, errors.Preempted, errors.WorkerLost])
 def test_an_early_end_says_which_run_it_was(tmp_path, monkeypatch, end):
-    def train(task, directory):
+    def train(task, directory, identity):
         raise end("no further")
 
     monkeypatch.setattr(experiment, "train_once", train)
@@ -162,6 +163,15 @@ def test_finished_runs_are_not_trained_again(tmp_path):
     other = _config(tmp_path, "sact.ponder_weights=[0.1],base.train.momentum=0.5")
     with pytest.raises(UserError, match="train.momentum: 0.9 -> 0.5"):
         run_experiment(other, tmp_path)
+    # What is made of a run is made again with it, and other data is not passed off as the old.
+    (tmp_path / "runs" / "seed3" / "sact_0.1" / "model.keras").touch()
+    run_experiment(config, tmp_path)
+    calibrated = tmp_path / "runs" / "seed3" / "sact_calibrated_0.8" / "model.keras"
+    assert _modified(tmp_path)[calibrated] > before[calibrated]
+    data = RunDirectory(tmp_path / "runs" / "seed3" / "plain").data
+    data.write_text(data.read_text().replace('"0"', '"zero"'))
+    with pytest.raises(UserError, match="started on other classes"):
+        run_experiment(config, tmp_path)
 
 
 @pytest.mark.large

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from sact_tf.data.identity import DataIdentity, hashed
 from sact_tf.errors import UserError
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config
@@ -115,11 +116,26 @@ def test_a_run_is_finished_when_trained_and_evaluated_with_this_config(
     load, tmp_path, written, override, is_finished
 ):
     directory = RunDirectory(tmp_path / "run")
-    directory.save(load())
+    directory.save(load(), DataIdentity(10))
     if written is not None:
         directory.metrics.write_text(written)
-    metrics = directory.finished_metrics(load(override))
+    metrics = directory.finished_metrics(load(override), lambda: DataIdentity(10))
     assert metrics == ({"steps": 12, "num_examples": 30} if is_finished else None)
+
+
+def test_a_run_is_not_finished_on_other_data(load, tmp_path):
+    def identity(names, *files):
+        return DataIdentity(2, names, files={"validation": hashed(files)})
+
+    directory = RunDirectory(tmp_path / "run")
+    directory.save(load(), identity(["cat", "dog"], b"1", b"2"))
+    directory.metrics.write_text('{"steps": 12, "num_examples": 30}')
+    assert directory.finished_metrics(load(), lambda: identity(["cat", "dog"], b"2", b"1"))
+    for files in ([b"1", b"3"], [b"1"]):
+        changed = identity(["cat", "dog"], *files)
+        assert directory.finished_metrics(load(), lambda changed=changed: changed) is None
+    with pytest.raises(UserError, match="started on other classes.*'dog' -> 'owl'"):
+        directory.finished_metrics(load(), lambda: identity(["cat", "owl"], b"1", b"2"))
 
 
 def test_config_of_the_run_stands_in_for_one_that_is_not_given(load, tmp_path):

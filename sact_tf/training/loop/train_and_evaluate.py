@@ -1,12 +1,13 @@
 """A training run from its start to its end, and the ways in which it can end early."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from sact_tf.data.identity import DataIdentity
 from sact_tf.errors import user_error_in
 from sact_tf.training.errors import Preempted, TrainingDiverged, WorkerLost
 from sact_tf.training.loop.progress import quiet_logging
@@ -62,13 +63,20 @@ def train_and_evaluate(
     return metrics
 
 
-def train_once(task: Task, directory: RunDirectory) -> dict[str, Any]:
-    """As `train_and_evaluate`, unless that was done before with the very config.
+def train_once(
+    task: Task, directory: RunDirectory, identity: Callable[[], DataIdentity]
+) -> dict[str, Any]:
+    """As `train_and_evaluate`, unless that was done before with the very config and data.
+
+    Args:
+        task: what is trained.
+        directory: of the run.
+        identity: gives the task's data as it is now.
 
     Returns:
         The content of `metrics.json`.
     """
-    metrics = directory.finished_metrics(task.config)
+    metrics = directory.finished_metrics(task.config, identity)
     if metrics is not None:
         print("  trained before", flush=True)
         return metrics

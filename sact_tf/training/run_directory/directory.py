@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sact_tf import paths
@@ -175,15 +175,26 @@ class RunDirectory:
             if data is not None:
                 atomic_write_json(self.data, data.as_dict())
 
-    def finished_metrics(self, config: TrainingConfig) -> dict[str, Any] | None:
-        """The content of `metrics.json` if a run with this very config is trained and evaluated.
+    def finished_metrics(
+        self, config: TrainingConfig, identity: Callable[[], DataIdentity]
+    ) -> dict[str, Any] | None:
+        """The content of `metrics.json` if this very run is trained and evaluated.
+
+        Args:
+            config: resolved.
+            identity: gives the data as it is now; called where everything else is as it was.
+
+        Returns:
+            None if the run has not finished, or if its config or the files of its data are others.
 
         Raises:
-            UserError: the directory holds another run.
+            UserError: the directory holds another run, or one on other classes.
         """
         changes, metrics = self.compare(config), read_metrics(self.metrics)
         is_evaluated = "num_examples" in metrics and metrics.get("steps") == config.train.steps
-        return metrics if is_evaluated and not changes else None
+        if not is_evaluated or changes:
+            return None
+        return None if self.compare_data(identity(), changes) else metrics
 
 
 def read_metrics(file: pathlib.Path) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Runs a trade-off experiment: every network is trained or made, and evaluated, once."""
 
+import functools
 import itertools
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from sact_tf import budget
+from sact_tf.data.identity import DataIdentity
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_path, atomic_write_json, atomic_write_text
 from sact_tf.training.classification import builders
@@ -51,12 +54,14 @@ def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]
     settings = dump_config(config)
     atomic_write_text(directory / "config.yaml", settings)
     planned = planned_runs(config)
+    # Once: files may be decoded for it.
+    identity = functools.cache(lambda: builders.build_data(config.base.data).identity())
     rows, start = [], time.monotonic()
     for number, run in enumerate(planned, start=1):
         minutes = (time.monotonic() - start) / 60
         print(f"[{number}/{len(planned)}, {minutes:.0f} min] {run.name}", flush=True)
         try:
-            results = _results_of(config, run, directory / "runs")
+            results = _results_of(config, run, directory / "runs", identity)
         except (TrainingDiverged, Preempted, WorkerLost) as error:
             raise type(error)(f"{run.name}: {error}") from None
         rows += results
@@ -71,16 +76,22 @@ def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]
     return rows
 
 
-def _results_of(config: TradeoffConfig, run: PlannedRun, runs_dir: pathlib.Path) -> list[Row]:
+def _results_of(
+    config: TradeoffConfig,
+    run: PlannedRun,
+    runs_dir: pathlib.Path,
+    identity: Callable[[], DataIdentity],
+) -> list[Row]:
     """Trains (or makes) and evaluates one run, as far as that has not been done."""
     directory = runs_dir / run.name
     if run.source is None:
-        train_once(ClassificationTask(run_config(config, run)), RunDirectory(directory))
+        task = ClassificationTask(run_config(config, run))
+        train_once(task, RunDirectory(directory), identity)
     elif run.method.endswith("_calibrated"):
         _calibrate(config, run, runs_dir / run.source, directory)
     else:
         task = ClassificationTask(_config_from(runs_dir / run.source, config, run))
-        train_once(task, RunDirectory(directory))
+        train_once(task, RunDirectory(directory), identity)
     about = {"run": run.name, "method": run.method, "value": run.value, "seed": run.seed}
     return [{**about, **evaluation} for evaluation in _evaluations(config, directory)]
 
@@ -100,7 +111,9 @@ def _config_from(
 def _calibrate(
     config: TradeoffConfig, run: PlannedRun, source: pathlib.Path, directory: pathlib.Path
 ) -> None:
-    if (directory / "model.keras").exists():
+    made, trained = (path / "model.keras" for path in (directory, source))
+    # The source's is written again where its training or its data has changed.
+    if made.exists() and made.stat().st_mtime >= trained.stat().st_mtime:
         print("  calibrated before", flush=True)
         return
     data = builders.build_data(config.base.data)
@@ -116,7 +129,7 @@ def _calibrate(
         model = budget.calibrate(model, images, given(run.value))
     except ValueError as error:
         raise UserError(f"{run.name}: {error}") from None
-    with atomic_path(directory / "model.keras") as temporary:
+    with atomic_path(made) as temporary:
         model.save(temporary)
 
 
