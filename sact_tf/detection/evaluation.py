@@ -98,7 +98,8 @@ def evaluate_detections(
     found = _loaded(results)
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = truth_content
+        # Some versions of pycocotools copy "info", which users' files may lack.
+        truth.dataset = {"info": {}, **truth_content}
         truth.createIndex()
         wanted = sorted(truth.imgs) if image_ids is None else sorted(map(int, image_ids))
         _check(found, truth)

@@ -61,6 +61,16 @@ def test_only_the_images_asked_for_count():
     assert evaluate_detections(truth, found)["mAP"] < 0.6
 
 
+def test_truth_without_info_is_scored(monkeypatch):
+    # pycocotools 2.0.9 and 2.0.10 copy it from the truth into the results; it is no part of _ONE.
+    load, seen = COCO.loadRes, []
+    monkeypatch.setattr(
+        COCO, "loadRes", lambda self, found: seen.append(self.dataset["info"]) or load(self, found)
+    )
+    assert evaluate_detections(_ONE, [result([10, 10, 40, 40])])["mAP"] == pytest.approx(1.0)
+    assert seen == [{}] and "info" not in _ONE
+
+
 def _batch():
     return {
         "boxes": np.array([[[10, 20, 30, 60], [-4, 4, 5, 8]], [[0, 0, 100, 100], [0] * 4]], "f"),
@@ -96,6 +106,7 @@ def test_pycocotools_by_itself_gives_the_same_figures(tmp_path):
     files = [write_json(tmp_path / "t.json", truth), write_json(tmp_path / "r.json", found)]
     ours = evaluate_detections(*files)
     reference = COCO(str(files[0]))
+    reference.dataset["info"] = {}  # Needed by pycocotools 2.0.9 and 2.0.10.
     theirs = COCOeval(reference, reference.loadRes(str(files[1])), "bbox")
     theirs.evaluate()
     theirs.accumulate()
