@@ -6,18 +6,23 @@ does the same in graphs that leave Python. The rules:
 - Samples of 16 bits give their upper 8, those of 1, 2 and 4 bits are spread over 0 ... 255.
 - Transparency is laid on white, rounded to the nearest value.
 - The picture is turned as its EXIF block says (`sact_tf.images.orientation`).
-- Of several frames or pages the first counts.
+- Of several frames or pages the first counts; no other is decoded.
 """
 
+import contextlib
 import io
 import logging
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sact_tf.errors import UserError
+from sact_tf.images.jpeg import JPEG_START, check_jpeg
+from sact_tf.images.limits import OWN_FILES, DecodingLimits, LimitExceeded
 from sact_tf.images.orientation import as_stored, exif_orientation, upright
 from sact_tf.images.png import SIGNATURE, PngHeader, read_png_header
+from sact_tf.images.tiff import TIFF_STARTS, check_tiff
 
 # Pillow's names of the formats that files of `sact_tf.data.images.EXTENSIONS` have.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -25,6 +30,9 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_ORIENTATION = 258, 262, 274
 _WHITE_IS_ZERO = 0
 _DARK = 4096
+_PIXELS_AT_ONCE = 1 << 20
+
+_UNKNOWN = "no image format that is known"
 
 _logger = logging.getLogger(__name__)
 _said: dict[str, str] = {}
@@ -43,7 +51,11 @@ class DecodedImage(NamedTuple):
 
 
 def decode_image(
-    data: bytes, source: str, apply_orientation: bool = True, formats: tuple[str, ...] | None = None
+    data: bytes,
+    source: str,
+    apply_orientation: bool = True,
+    formats: tuple[str, ...] | None = None,
+    limits: DecodingLimits = OWN_FILES,
 ) -> np.ndarray:
     """Decodes the bytes of an image file; see the module.
 
@@ -52,14 +64,16 @@ def decode_image(
         source: where they come from, for messages.
         apply_orientation: whether to turn the picture as its EXIF data says.
         formats: Pillow's names of the formats to take; all that it reads by default.
+        limits: what the file may cost.
 
     Returns:
         uint8 [height, width, 3].
 
     Raises:
-        UserError: the bytes are not a whole picture. The message begins with `source`.
+        UserError: the bytes are not a whole picture, or cost more. The message begins with
+            `source`.
     """
-    image = decode_stored(data, source, formats)
+    image = decode_stored(data, source, formats, limits)
     if not apply_orientation:
         if image.orientation != 1:
             _say_once(
@@ -71,28 +85,20 @@ def decode_image(
     return np.ascontiguousarray(upright(image.pixels, image.orientation))
 
 
-def decode_stored(data: bytes, source: str, formats: tuple[str, ...] | None = None) -> DecodedImage:
+def decode_stored(
+    data: bytes,
+    source: str,
+    formats: tuple[str, ...] | None = None,
+    limits: DecodingLimits = OWN_FILES,
+) -> DecodedImage:
     """Decodes without turning, and says how to turn; see `decode_image`."""
-    from PIL import Image
-
-    if not data:
-        raise UserError(f"{source}: the image is empty (0 bytes)")
-    try:
-        png = read_png_header(data) if data.startswith(SIGNATURE) else None
-        with Image.open(io.BytesIO(data), formats=formats) as image:
-            tags = dict(getattr(image, "tag_v2", {}))
-            image.load()
-            # Some versions of Pillow turn TIFF files while they load them, and forget the tag.
-            turned = _TIFF_ORIENTATION in tags and _TIFF_ORIENTATION not in getattr(
-                image, "tag_v2", {}
-            )
-            low_bytes = _low_bytes(data) if png and _has_wide_transparent_color(png) else None
-    except MemoryError:
-        raise
-    # Pillow's decoders raise whatever they meet in a damaged file: SyntaxError, struct.error, ...
-    except Exception as error:
-        reason = "no image format that is known" if "cannot identify" in str(error) else error
-        raise UserError(f"{source}: not a readable image ({reason})") from error
+    with _opened(data, source, formats, limits) as (image, png):
+        tags = _tags(image)
+        image.load()
+        limits.check_size(*image.size)
+        # Some versions of Pillow turn TIFF files while they load them, and forget the tag.
+        turned = _TIFF_ORIENTATION in tags and _TIFF_ORIENTATION not in _tags(image)
+        low_bytes = _low_bytes(data) if png and _has_wide_transparent_color(png) else None
     try:
         pixels = _to_rgb(image, tags, png, low_bytes, source)
     except ValueError as error:
@@ -103,6 +109,57 @@ def decode_stored(data: bytes, source: str, formats: tuple[str, ...] | None = No
         return DecodedImage(as_stored(pixels, orientation) if turned else pixels, orientation)
     exif = png.exif if png else image.info.get("exif")
     return DecodedImage(pixels, exif_orientation(exif))
+
+
+def stored_size(
+    data: bytes, source: str, formats: tuple[str, ...] | None, limits: DecodingLimits
+) -> tuple[int, int]:
+    """`(height, width)` before turning, as the decoder reads it; no pixel is decoded.
+
+    Args and Raises: see `decode_image`.
+    """
+    with _opened(data, source, formats, limits) as (image, _):
+        return image.height, image.width
+
+
+@contextlib.contextmanager
+def _opened(data, source, formats, limits) -> Iterator[tuple[Any, PngHeader | None]]:
+    """An image with its header read and checked; whatever goes wrong with it is a UserError."""
+    from PIL import Image
+
+    if not data:
+        raise UserError(f"{source}: the image is empty (0 bytes)")
+    try:
+        png = None
+        if data.startswith(SIGNATURE):
+            png = read_png_header(data, limits)
+        elif data.startswith(JPEG_START):
+            check_jpeg(data, limits)
+        elif data.startswith(TIFF_STARTS):
+            check_tiff(data, limits)
+        with Image.open(limits.stream(data), formats=formats) as image:
+            limits.check_size(*image.size)
+            yield image, png
+    except MemoryError:
+        raise
+    except LimitExceeded as error:
+        raise UserError(f"{source}: {error}") from None
+    except Image.DecompressionBombError:
+        most = min(limits.pixels, 2 * (Image.MAX_IMAGE_PIXELS or 0))
+        raise UserError(f"{source}: has more than the {most} pixels allowed") from None
+    # Pillow's decoders raise whatever they meet in a damaged file: SyntaxError, struct.error, ...
+    except Exception as error:
+        reason = str(error)
+        if "cannot identify" in str(error):
+            reason = f"damaged, or none of {', '.join(formats)}" if formats else _UNKNOWN
+        raise UserError(f"{source}: not a readable image ({reason})") from error
+
+
+def _tags(image) -> dict[int, Any]:
+    """Those tags of a TIFF file that say how to read its pixels."""
+    found = getattr(image, "tag_v2", {})
+    wanted = (_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_ORIENTATION)
+    return {tag: found[tag] for tag in wanted if tag in found}
 
 
 def _to_rgb(image, tags, png: PngHeader | None, low_bytes, source: str) -> np.ndarray:
@@ -129,9 +186,10 @@ def _to_rgb(image, tags, png: PngHeader | None, low_bytes, source: str) -> np.nd
 
 def _sixteen_bits(image, tags, source: str) -> np.ndarray:
     """Grey pixels of more than 8 bits, as 0 ... 65535."""
-    grey = np.asarray(image).astype(np.int64)
+    grey = np.asarray(image)
     if grey.min(initial=0) < 0 or grey.max(initial=0) > 65535:
         raise ValueError("whole numbers of more than 16 bits have no known range")
+    grey = grey.astype(np.uint16)
     bits = tags.get(_TIFF_BITS, (16,))[0]
     if bits < 16:  # Pillow gives the samples of such a file as they are.
         grey = grey << (16 - bits)
@@ -178,9 +236,15 @@ def _on_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         return np.where(alpha[..., None], pixels, np.uint8(255))
     if (alpha == 255).all():
         return np.array(pixels)
-    alpha = alpha.astype(np.uint16)[..., None]
-    # At most 255 * 255 + 127, which has room in 16 bits.
-    return ((pixels * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    result = np.empty_like(pixels)
+    # In bands of rows: what is computed between takes several times the room of the picture.
+    step = max(1, _PIXELS_AT_ONCE // alpha.shape[1])
+    for start in range(0, len(alpha), step):
+        rows = slice(start, start + step)
+        weight = alpha[rows, :, None].astype(np.uint16)
+        # At most 255 * 255 + 127, which has room in 16 bits.
+        result[rows] = (pixels[rows] * weight + 255 * (255 - weight) + 127) // 255
+    return result
 
 
 def _say_once(topic: str, message: str) -> None:

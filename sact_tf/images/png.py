@@ -9,6 +9,8 @@ Reference: https://www.w3.org/TR/png-3/
 import zlib
 from typing import NamedTuple
 
+from sact_tf.images.limits import DecodingLimits
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK_HEADER, _CHECKSUM = 8, 4
 
@@ -30,15 +32,18 @@ class PngHeader(NamedTuple):
     exif: bytes | None
 
 
-def read_png_header(data: bytes) -> PngHeader:
+def read_png_header(data: bytes, limits: DecodingLimits) -> PngHeader:
     """Reads the chunks of a PNG file and verifies their checksums.
 
     Raises:
         ValueError: a checksum is wrong, or the file ends early.
+        LimitExceeded: there are too many chunks.
     """
-    position = len(SIGNATURE)
+    position, chunks = len(SIGNATURE), 0
     found: dict[bytes, tuple[int, int]] = {}
     while b"IEND" not in found:
+        chunks += 1
+        limits.check_parts(chunks, "PNG chunks")
         start = position + _CHUNK_HEADER
         length = int.from_bytes(data[position : position + 4], "big")
         end = start + length
