@@ -7,19 +7,21 @@ otherwise; it knows neither passwords nor TLS, so what faces a network belongs b
 """
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Sequence
 
 import tensorflow as tf
-import uvicorn
 from absl import flags
 
 from sact_tf import command_line
 from sact_tf.errors import UserError
-from sact_tf.serving.server.app import ModelServer
 from sact_tf.serving.server.limits import Limits
 from sact_tf.serving.server.servable import Servable, find_version
+from sact_tf.serving.server.urls import model_path
+
+_ORIGIN = re.compile(r"https?://[^/\s,?#@*]+")
 
 
 def define_flags() -> None:
@@ -47,6 +49,20 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "image_megapixels", 16.0, "largest image, and all images of a request", lower_bound=0.01
     )
+    flags.DEFINE_float(
+        "header_seconds", 20.0, "how long a request's headers may take", lower_bound=0.1
+    )
+    flags.DEFINE_float(
+        "body_seconds",
+        30.0,
+        "how long its body may take, and 64 KiB of the answer",
+        lower_bound=0.1,
+    )
+    flags.DEFINE_list(
+        "cors_origins",
+        [],
+        "web sites whose pages may ask, as https://example.org,http://localhost:3000; * for all",
+    )
     flags.DEFINE_integer(
         "shutdown_seconds", 30, "how long requests under way may take after SIGTERM", lower_bound=1
     )
@@ -60,6 +76,8 @@ def main(_: Sequence[str]) -> None:
         image_pixels=int(values.image_megapixels * 1e6),
         batch_size=values.batch_size,
         pending_images=max(values.pending_images, values.batch_size),
+        header_seconds=values.header_seconds,
+        body_seconds=values.body_seconds,
     )
     serve(
         values.export_dir,
@@ -69,6 +87,7 @@ def main(_: Sequence[str]) -> None:
         limits,
         values.batch_wait_ms / 1000,
         values.shutdown_seconds,
+        values.cors_origins,
     )
 
 
@@ -80,6 +99,7 @@ def serve(
     limits: Limits,
     wait_seconds: float = 0.0,
     shutdown_seconds: int = 30,
+    cors_origins: Sequence[str] = (),
 ) -> None:
     """Serves the newest version until SIGTERM or SIGINT, then answers what is under way.
 
@@ -91,17 +111,25 @@ def serve(
         limits: what clients may ask for.
         wait_seconds: see `Batcher`.
         shutdown_seconds: how long requests under way may take at the end.
+        cors_origins: see `ModelServer`.
 
     Raises:
-        UserError: there is no version, it cannot be loaded, or the address cannot be had.
+        UserError: there is no version, it cannot be loaded, the name or the address cannot be had,
+            or a package is missing.
     """
+    uvicorn, ModelServer, deadline_protocol = _packages()
+    _check_origins(cors_origins)
     folder = find_version(export_dir)
-    name = name or folder.absolute().parent.name
+    # Not resolve(): where the folder is a link, its name is what people chose.
+    name = name or os.path.basename(os.path.dirname(os.path.abspath(folder)))
+    path = model_path(name)
     listening = _listen(host, port)
     servable = Servable(folder)
     _warm_up(servable)
     config = uvicorn.Config(
-        ModelServer(name, servable, limits, wait_seconds).application(),
+        ModelServer(name, servable, limits, wait_seconds, cors_origins).application(),
+        http=deadline_protocol(limits.header_seconds, limits.body_seconds),
+        ws="none",  # whose protocols have no deadlines
         log_config=None,
         access_log=False,
         server_header=False,
@@ -112,10 +140,37 @@ def serve(
         signal.signal(number, lambda *_: None)
     host, port = listening.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
-    print(f"{name}, version {servable.version}: http://{host}:{port}/v1/models/{name}", flush=True)
+    print(f"{name}, version {servable.version}: http://{host}:{port}{path}", flush=True)
     print(f"to try it: http://{host}:{port}/", flush=True)
     uvicorn.Server(config).run(sockets=[listening])
     print("ended: all requests are answered", flush=True)
+
+
+def _packages():
+    """`import sact_tf.serving.rest` needs what TensorFlow brings; serving needs more."""
+    try:
+        import uvicorn
+
+        from sact_tf.serving.server.app import ModelServer
+        from sact_tf.serving.server.protocol import deadline_protocol
+    except ModuleNotFoundError as error:
+        package = (error.name or "sact_tf").partition(".")[0]
+        if package == "sact_tf":
+            raise
+        raise UserError(
+            f"the server needs the package {package}, which is not installed: in a clone of this "
+            "project, pip install '.[serving]' installs it"
+        ) from error
+    return uvicorn, ModelServer, deadline_protocol
+
+
+def _check_origins(origins):
+    wrong = [origin for origin in origins if origin != "*" and not _ORIGIN.fullmatch(origin)]
+    if wrong:
+        raise UserError(
+            "--cors_origins: expected * or a list of scheme://host[:port] without a path, as "
+            f"browsers send them in Origin; received {wrong[0]!r}"
+        )
 
 
 def _listen(host, port):

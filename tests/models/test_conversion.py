@@ -1,4 +1,4 @@
-"""Models in LiteRT's format: the same logits and units (docs/operations.md says what converts)."""
+"""Models in LiteRT's format: the same logits and units (docs/serving.md says what converts)."""
 
 import keras
 import numpy as np

@@ -37,7 +37,7 @@ class Server:
         self._reader.start()
         try:
             line = self.process.stdout.readline()
-            found = re.search(r"http://127\.0\.0\.1:(\d+)(/v1/models/\w+)", line)
+            found = re.search(r"http://127\.0\.0\.1:(\d+)(/v1/models/\S+)", line)
             if found is None:
                 self.process.wait(10)
                 raise RuntimeError(line + "".join(self.errors))

@@ -7,10 +7,11 @@ import tensorflow as tf
 from sact_tf.data import read_image
 from sact_tf.images.decoding import decode_image
 from sact_tf.serving.export.image_decoding import decode_image as decode_in_graph
-from sact_tf.serving.server.image_limits import image_size, plain_images
+from sact_tf.serving.server.image_limits import client_limits, image_size, plain_images
 from tests.serving.picture_formats import cases
 
 _CASES = cases()
+_LIMITS = client_limits(10_000)
 _graph = tf.function(decode_in_graph, input_signature=[tf.TensorSpec([], tf.string)])
 
 
@@ -24,8 +25,8 @@ def test_training_prediction_and_serving_see_the_same_pixels(name, tmp_path):
     (tmp_path / "a.bin").write_bytes(data)
     np.testing.assert_array_equal(read_image(tmp_path / "a.bin"), trained)
     # The server of this package decodes itself: its graph gets a file that all graphs read.
-    assert np.prod(image_size(data, 10_000)) == trained.size // 3
-    (plain,) = plain_images(np.array([data], object))
+    assert np.prod(image_size(data, _LIMITS)) == trained.size // 3
+    (plain,) = plain_images(np.array([data], object), _LIMITS)
     np.testing.assert_array_equal(tf.io.decode_png(plain), trained)
     np.testing.assert_array_equal(_graph(plain), trained)
     if in_graph:

@@ -113,6 +113,6 @@ def test_what_is_no_image_is_said_on_the_page(browser):
 
 
 def test_nothing_comes_from_elsewhere_and_names_are_no_markup():
-    text = page('</script><img src="x">', {"kind": "classifier"})
-    assert "<img" not in text and text.count("</script>") == 1
+    text = page('<script><img src="x">', {"kind": "classifier"})
+    assert "<img" not in text and text.count("<script>") == 1
     assert "http" not in text

@@ -18,6 +18,8 @@ from PIL import Image
 from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.errors import UserError
 from sact_tf.images.decoding import decode_image
+from sact_tf.serving.rest import serve
+from sact_tf.serving.server.limits import Limits
 from sact_tf.serving.server.servable import Servable, find_version
 from tests.harness import ROOT
 from tests.serving.http_client import Server, b64
@@ -336,3 +338,31 @@ def test_mistakes_of_whoever_starts_it(exported, tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert re.search(r"^error: .*no version in it", done.stderr, re.MULTILINE)
+
+
+def test_a_missing_package_is_said_with_what_installs_it(tmp_path, monkeypatch):
+    code = (
+        "import runpy, sys; sys.modules['starlette'] = None; "
+        f"sys.argv = ['rest', '--export_dir={tmp_path}']; "
+        "runpy.run_module('sact_tf.serving.rest', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    (line,) = re.findall(r"^error: .*", done.stderr, re.MULTILINE)
+    assert "package starlette," in line and "pip install '.[serving]'" in line
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(UserError, match="package uvicorn,"):
+        serve(tmp_path, None, "127.0.0.1", 0, Limits())
+
+
+@pytest.mark.parametrize("name", ["a/b", ".", "..", "b\udcff"])
+def test_names_that_no_url_has_are_refused(exported, name):
+    with pytest.raises(UserError, match="--model_name: .* cannot be part of a URL"):
+        serve(exported[1], name, "127.0.0.1", 0, Limits())
+
+
+@pytest.mark.parametrize("origin", ["a.example", "https://a.example/", "https://*", "", "null"])
+def test_origins_that_no_browser_sends_are_refused(exported, origin):
+    with pytest.raises(UserError, match="--cors_origins: expected"):
+        serve(exported[1], None, "127.0.0.1", 0, Limits(), cors_origins=["*", origin])

@@ -7,11 +7,13 @@ class RequestError(Exception):
     Args:
         status: HTTP status code.
         message: for the client, as `{"error": message}`.
+        headers: of the answer.
     """
 
-    def __init__(self, status: int, message: str):
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None):
         super().__init__(message)
         self.status = status
+        self.headers = headers or {}
 
 
 def bad_request(message: str) -> RequestError:
@@ -19,4 +21,4 @@ def bad_request(message: str) -> RequestError:
 
 
 def overloaded() -> RequestError:
-    return RequestError(503, "the server is overloaded, try again later")
+    return RequestError(503, "the server is overloaded, try again later", {"Retry-After": "1"})

@@ -7,6 +7,8 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
+from sact_tf.serving.server.urls import model_path
+
 # On each side, of what "imagenet" cuts off for a classifier (`sact_tf.data.preprocessing`).
 _MARGIN = 1 / 16
 
@@ -24,7 +26,7 @@ def page(name: str, description: Mapping[str, Any]) -> str:
     return string.Template(_read("page.html")).substitute(
         title=html.escape(title),
         margin=_MARGIN if _is_cropped(description) else 0,
-        predict=html.escape(f"/v1/models/{name}:predict"),
+        predict=html.escape(f"{model_path(name)}:predict"),
         style=_read("page.css"),
         script=_read("page.js"),
     )

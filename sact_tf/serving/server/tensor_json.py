@@ -17,6 +17,7 @@ from sact_tf.serving.server.errors import bad_request
 
 DEFAULT_SIGNATURE = "serving_default"
 _KEYS = {"signature_name", "instances", "inputs"}
+_BLANKS = b" \t\n\v\f\r"
 _FLOAT32_DIGITS = 9  # enough to tell any two apart
 
 
@@ -124,7 +125,10 @@ def _is_bytes(value):
 
 def _array(value, name, spec):
     if spec.dtype == tf.string:
-        array = np.array(_strings(value, name), dtype=object)
+        try:
+            array = np.array(_strings(value, name), dtype=object)
+        except RecursionError:
+            raise bad_request(f"input {name!r}: the lists are too deep") from None
     else:
         try:
             array = np.asarray(value)
@@ -150,10 +154,19 @@ def _strings(value, name):
         return value.encode("utf-8", "surrogatepass")
     if _is_bytes(value) and isinstance(value["b64"], str):
         try:
-            return base64.b64decode(value["b64"], validate=True)
+            return _from_base64(value["b64"])
         except (binascii.Error, ValueError):
             raise bad_request(f"input {name!r}: no base64 in a b64 value") from None
     raise bad_request(f'input {name!r}: expected strings, or {{"b64": "..."}} for bytes')
+
+
+def _from_base64(text):
+    """As absl::Base64Unescape, which TensorFlow Serving uses: blanks are skipped, the padding may
+    be missing, and `-` and `_` are no letters."""
+    letters = text.encode("ascii").translate(None, _BLANKS)
+    if not letters.endswith(b"="):
+        letters += b"=" * (-len(letters) % 4)
+    return base64.b64decode(letters, validate=True)
 
 
 def _shape_text(shape):
