@@ -70,5 +70,6 @@ def load_case(directory: pathlib.Path, name: str, dtype: str | None = None) -> G
         ponder_weight=meta["tau"],
         halting_epsilon=meta["eps"],
         dtype=dtype or ("float64" if name.endswith("_f64") else "float32"),
+        fused_batch_norm=False,  # rounds otherwise than the authors' statistics
     )
     return GoldenCase(name, arrays, meta, model)

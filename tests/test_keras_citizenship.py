@@ -17,7 +17,7 @@ from tests.harness import (
 )
 from tests.models.networks import NAMES, compile_model, images, make_backbone, make_classifier
 
-BATCH_NORM = {"epsilon": 1e-2, "momentum": 0.7, "synchronized": True}
+BATCH_NORM = {"epsilon": 1e-2, "momentum": 0.7, "synchronized": True, "fused": False}
 UNIT = {"stride": 2, "negative_slope": 0.2, "weight_decay": 1e-3, "batch_norm": BATCH_NORM}
 INPUTS = np.random.default_rng(0).normal(size=[2, 6, 7, 4]).astype("float32")
 
@@ -57,7 +57,7 @@ LAYERS = {
         bias_initializer=keras.initializers.Constant(0.5),
     ),
     "BatchNormalization": functools.partial(
-        layers.BatchNormalization, momentum=0.7, epsilon=1e-2, synchronized=True
+        layers.BatchNormalization, momentum=0.7, epsilon=1e-2, synchronized=True, fused=False
     ),
     "HaltingScore act": functools.partial(
         layers.HaltingScore,
@@ -191,6 +191,7 @@ class TestConfigs:
                 batch_norm_epsilon=1e-2,
                 batch_norm_momentum=0.5,
                 synchronized_batch_norm=True,
+                fused_batch_norm=False,
                 image_shape=(24, 32, 1),
                 frozen=["block1/unit_1", "block2/unit_2/bn1"],
                 dtype="mixed_bfloat16",
@@ -256,7 +257,7 @@ class TestConfigs:
         assert traced(images()).shape == (2, 5)
 
 
-BATCH_NORM_OF_BACKBONE = {"epsilon": 1e-2, "momentum": 0.5, "synchronized": True}
+BATCH_NORM_OF_BACKBONE = {"epsilon": 1e-2, "momentum": 0.5, "synchronized": True, "fused": False}
 
 
 @pytest.mark.parametrize("net", NAMES)

@@ -89,10 +89,13 @@ class BasicUnit(ResidualUnit):
         training: bool | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """f(x) at the active positions, and its sums; see `ResidualUnit`."""
-        states = tf.concat([active, ring], axis=0)
-        counted = states[: rows.num_outer]
-        [preact] = self.preact.on_rows([states], self.activate, training, counted)
-        first = convolve_rows([preact], self.conv1.kernel_tensor, rows.neighbours, rows.num_outer)
+        pieces = [tf.concat([active, ring], axis=0)]
+        if training:
+            # Batch statistics are those of the rows where the first convolution is evaluated.
+            sizes = [rows.num_outer, tf.shape(pieces[0])[0] - rows.num_outer]
+            pieces = tf.split(pieces[0], sizes, num=2)
+        preact = self.preact.on_rows(pieces, self.activate, training)
+        first = convolve_rows(preact, self.conv1.kernel_tensor, rows.neighbours, rows.num_outer)
         [first] = self.bn1.on_rows([first], self.activate_twice, training)
         neighbours = rows.neighbours[: rows.num_outer]
         residual = convolve_rows([first], self.conv2.kernel_tensor, neighbours, rows.num_active)

@@ -120,8 +120,7 @@ class HaltingScore(NetworkLayer):
         active, ring = (tf.cast(states, self.compute_dtype) for states in (active, ring))
         images = count_by_image(rows, tf.shape(mean)[0])[:, 0] > 0
         logits = tf.gather(self._global_logits(mean, training, images)[:, 0, 0], rows.images)
-        affine = self.local_bn.scale_and_shift(active, training)
-        products = self._local_products([active, ring], *affine)
+        products = self._local_products([active, ring], training)
         local = sum_neighbour_rows(products, rows.neighbours, rows.num_active)
         return tf.sigmoid(logits + (local + self.local_conv.bias_tensor))
 
@@ -148,23 +147,45 @@ class HaltingScore(NetworkLayer):
         # A convolution to one channel keeps the matrix units idle: a product with nine columns,
         # then a sum over the neighbours, is several times faster. Zero padding comes after the
         # batch normalization, so it is the products of positions outside that are zero.
-        affine = self.local_bn.scale_and_shift(inputs, training, positions)
-        [products] = self._local_products([inputs], *affine)
+        if self._folds(training, positions):
+            [products] = self._folded_products([inputs], training, positions)
+        else:
+            maps = self.local_bn(inputs, training=training, positions=positions)
+            products = _product(self.activate(maps), self._local_weights())
         return sum_neighbours(zero_outside(products, valid)) + self.local_conv.bias_tensor
 
-    def _local_products(self, pieces, scale, shift):
-        """What each position contributes to its nine neighbours: list of [..., C] -> [..., 9].
+    def _local_products(self, pieces, training):
+        """What each row contributes to its nine neighbours: list of [n, C] -> [n, 9].
 
         Column 3 * (dy + 1) + dx + 1 is what neighbour (dy, dx) is read with.
         """
-        weights = tf.reshape(self.local_conv.kernel_tensor, [9, -1])
+        if self._folds(training):
+            return self._folded_products(pieces, training)
+        pieces = self.local_bn.on_rows(pieces, self.activate, training)
+        return [_product(piece, self._local_weights()) for piece in pieces]
+
+    def _folds(self, training, positions=None):
+        """Whether the batch normalization goes into the product, with no activation in between.
+
+        In training the fused kernel takes less time than statistics by themselves.
+        """
         if self.negative_slope is not None:
-            pieces = [self.activate(piece * scale + shift) for piece in pieces]
-            return [_product(piece, weights) for piece in pieces]
-        # Without an activation in between, the batch normalization goes into the product.
+            return False
+        return (
+            not training
+            or positions is not None
+            or not self.local_bn.can_fuse(self.compute_dtype, training)
+        )
+
+    def _folded_products(self, pieces, training, positions=None):
+        scale, shift = self.local_bn.scale_and_shift(pieces[0], training, positions)
+        weights = self._local_weights()
         constant = tf.linalg.matvec(weights, shift)
         weights *= scale
         return [_product(piece, weights, constant) for piece in pieces]
+
+    def _local_weights(self):
+        return tf.reshape(self.local_conv.kernel_tensor, [9, -1])
 
 
 def _product(features, weights, bias=None):

@@ -18,7 +18,8 @@ class NetworkLayer(keras.layers.Layer):
         negative_slope: slope of the leaky ReLU for negative inputs; 0 is the plain ReLU, None no
             activation at all.
         weight_decay: of all convolutions, see `Convolution`.
-        batch_norm: dict of arguments of `BatchNormalization` (epsilon, momentum, synchronized).
+        batch_norm: dict of arguments of `BatchNormalization` (epsilon, momentum, synchronized,
+            fused).
     """
 
     def __init__(

@@ -48,6 +48,8 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
             step keeps. The authors' ImageNet networks have 0.997, for millions of steps: it takes a
             thousand until inference follows what training learned.
         synchronized_batch_norm: batch statistics over all replicas.
+        fused_batch_norm: whether training may use TensorFlow's fused kernel; False for plain
+            operations, slower and in rounding as the authors'. See `BatchNormalization`.
         image_shape: (height, width, channels), None where free.
         frozen: paths of layers that are not trained, as "block1" or "block2/unit_1/bn1"; the same
             as setting `trainable = False` on them, which is saved as this.
@@ -89,6 +91,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         batch_norm_epsilon: float = 1e-5,
         batch_norm_momentum: float = 0.9,
         synchronized_batch_norm: bool = False,
+        fused_batch_norm: bool = True,
         image_shape: Sequence[int | None] = (None, None, 3),
         frozen: Sequence[str] = (),
         dtype: str | dict[str, Any] | keras.DTypePolicy | None = None,
@@ -115,6 +118,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
             "batch_norm_epsilon": batch_norm_epsilon,
             "batch_norm_momentum": batch_norm_momentum,
             "synchronized_batch_norm": synchronized_batch_norm,
+            "fused_batch_norm": fused_batch_norm,
             "image_shape": tuple(image_shape),
         }
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
@@ -122,6 +126,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
             "epsilon": batch_norm_epsilon,
             "momentum": batch_norm_momentum,
             "synchronized": synchronized_batch_norm,
+            "fused": fused_batch_norm,
         }
         self.stem = Stem(stem, stem_channels, weight_decay, name="stem", dtype=policy)
         self.blocks = []

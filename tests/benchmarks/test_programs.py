@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from benchmarks.stock_network import stock_network
 from tests.harness import ROOT
+from tests.models.networks import make_classifier
 
 SMALL = ("--depth=50", "--image_size=64x96", "--batch=1", "--runs=1", "--flops_ratio=0.6")
 
@@ -52,6 +54,31 @@ def test_every_execution_is_timed_and_compared(tmp_path):
         assert row["milliseconds"] > 0 and row["peak_memory_ratio"] > 0.5
     assert start("plot", f"--json={path}", f"--output={picture}").returncode == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("net", ["imagenet", "cifar"])
+def test_the_stock_network_has_the_same_layers(net):
+    model = make_classifier(net, None)
+    stock = stock_network(model, 32, 48)
+    assert stock.output_shape == (None, model.num_classes)
+    assert stock.count_params() == model.count_params()
+
+
+@pytest.mark.large
+def test_training_steps_beside_stock_layers_are_timed(tmp_path):
+    path = tmp_path / "out.json"
+    options = (
+        "--cifar_units=2",
+        "--image_size=16x16",
+        "--batch=2",
+        "--runs=1",
+        "--flops_ratio=all",
+    )
+    done = start("training_step", *options, "--executions=stock,tiled", f"--json={path}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = {row["execution"]: row for row in json.loads(path.read_text())["rows"]}
+    assert tuple(rows) == ("stock", "tiled")
+    assert rows["stock"]["time_ratio"] == rows["stock"]["flops_ratio"] == 1
 
 
 @pytest.mark.large

@@ -15,6 +15,7 @@ def pair(shape, **kwargs):
     """Ours and Keras' layer with the same random weights."""
     rng = np.random.default_rng(0)
     ours = BatchNormalization(**OPTIONS, **kwargs)
+    kwargs.pop("fused", None)
     theirs = keras.layers.BatchNormalization(**OPTIONS, **kwargs)
     for layer in (ours, theirs):
         layer.build((None, *shape[1:]))
@@ -182,6 +183,94 @@ def test_scale_and_shift_are_the_layer(training, flags):
     expected = twin(inputs, training=training)
     np.testing.assert_allclose(inputs * slope + shift, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(layer.moving_mean, twin.moving_mean, rtol=1e-4, atol=1e-6)
+
+
+def on_rows(layer, pieces):
+    """Outputs of a training step on rows, and the gradients of pieces and weights."""
+    with tf.GradientTape() as tape:
+        tape.watch(pieces)
+        outputs = tf.function(layer.on_rows)(pieces, tf.identity, training=True)
+        total = tf.add_n([tf.reduce_sum(rows**3) for rows in outputs])
+    sources = [*pieces, layer.gamma.value, layer.beta.value]
+    return [rows.numpy() for rows in outputs], [g.numpy() for g in tape.gradient(total, sources)]
+
+
+@pytest.mark.parametrize("numbers", [(40,), (40, 9), (40, 0, 3), (1, 5)], ids=str)
+def test_fused_rows_are_the_plain_ones(numbers):
+    """The first rows are counted; the others reach them through the statistics."""
+    pieces = [values((number, 6), seed=number) for number in numbers]
+    fused, _ = pair(SHAPES["rows"])
+    plain, _ = pair(SHAPES["rows"], fused=False)
+    outputs, gradients = on_rows(fused, pieces)
+    expected, expected_gradients = on_rows(plain, pieces)
+    for received, rows in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(received, rows, rtol=1e-4, atol=1e-4)
+    for received, gradient in zip(gradients, expected_gradients, strict=True):
+        scale = np.max(np.abs(gradient), initial=1)
+        np.testing.assert_allclose(received, gradient, rtol=0, atol=2e-5 * scale)
+    for weight, other in zip(fused.weights, plain.weights, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-5)
+
+
+def test_no_fused_rows_leave_the_moving_statistics():
+    layer, _ = pair(SHAPES["rows"])
+    before = [weight.numpy() for weight in layer.weights]
+    pieces = [values((0, 6)), values((3, 6))]
+    outputs, gradients = on_rows(layer, pieces)
+    np.testing.assert_allclose(outputs[1], layer(pieces[1], training=False), rtol=1e-5, atol=1e-5)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    for old, weight in zip(before, layer.weights, strict=True):
+        np.testing.assert_array_equal(old, weight)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+@pytest.mark.parametrize(
+    ("options", "fuses"),
+    [
+        ({}, True),
+        ({"dtype": "mixed_bfloat16"}, True),
+        ({"fused": False}, False),
+        ({"synchronized": True}, False),
+        ({"dtype": "float64"}, False),
+        ({"scale": False}, False),
+    ],
+    ids=str,
+)
+def test_where_training_is_fused(shape, options, fuses):
+    layer, _ = pair(shape, **options)
+    inputs = tf.cast(values(shape), layer.compute_dtype)
+
+    @tf.function
+    def train():
+        if len(shape) == 2:
+            return layer.on_rows([inputs], tf.identity, training=True)
+        return layer(inputs, training=True)
+
+    assert ("FusedBatchNormV3" in _operations(train)) == fuses
+
+
+def test_training_at_chosen_positions_is_not_fused():
+    layer, _ = pair(SHAPES["map"])
+
+    @tf.function
+    def train(positions):
+        return layer(values(SHAPES["map"]), training=True, positions=positions)
+
+    assert "FusedBatchNormV3" not in _operations(train, tf.ones([3, 4, 5], tf.bool))
+
+
+def _operations(function, *arguments):
+    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    return {node.op for node in nodes}
+
+
+def test_compiled_training_is_the_same():
+    layer, twin = pair(SHAPES["map"])
+    inputs = values(SHAPES["map"])
+    outputs = tf.function(layer, jit_compile=True)(inputs, training=True)
+    np.testing.assert_allclose(outputs, twin(inputs, training=True), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, twin.moving_variance, rtol=1e-5)
 
 
 @pytest.mark.parametrize("arguments", [{"axis": 1}, {"renorm": True}])

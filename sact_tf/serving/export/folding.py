@@ -39,7 +39,6 @@ class Shift:
         pieces: Sequence[tf.Tensor],
         activate: Callable[[tf.Tensor], tf.Tensor],
         training: bool | None = None,
-        counted: Sequence[tf.Tensor] | None = None,
     ) -> list[tf.Tensor]:
         return [activate(self(piece)) for piece in pieces]
 
