@@ -87,8 +87,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
             moving = batch_statistics.Statistics(
                 tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
             )
+            gamma, beta = self._gamma_and_beta()
             rows, statistics = batch_statistics.normalize_rows(
-                pieces[0], pieces[1:], *self._gamma_and_beta(), self.epsilon, instead=moving
+                pieces[0], pieces[1:], gamma, beta, self.epsilon, instead=moving
             )
             self._update_moving_statistics(*statistics)
             return [activate(piece) for piece in rows]
@@ -184,9 +185,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _fused_training(self, inputs):
         """The layer on a map that is not empty, and the update of the moving statistics."""
-        outputs, statistics = batch_statistics.normalize_map(
-            inputs, *self._gamma_and_beta(), self.epsilon
-        )
+        gamma, beta = self._gamma_and_beta()
+        outputs, statistics = batch_statistics.normalize_map(inputs, gamma, beta, self.epsilon)
         self._update_moving_statistics(*statistics)
         return outputs
 
