@@ -1,0 +1,154 @@
+"""The Python snippets of the documentation: their names exist, and they run."""
+
+import ast
+import builtins
+import functools
+import importlib
+import inspect
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sact_tf.models import ResNetBackbone
+from tests.models.networks import compile_model, images, make_classifier
+
+_ROOT = pathlib.Path(__file__).parents[1]
+# What the reader has, by document.
+_GIVEN = {
+    "README.md": {"dataset", "images", "some_training_images"},
+    "docs/detection.md": set(),
+    "docs/experiments.md": {"dataset", "images", "model", "some_training_images"},
+    "docs/saliency.md": {"human_map", "image", "model", "rows", "columns"},
+    "docs/serving.md": {"model"},
+}
+
+
+@functools.cache
+def _snippets(document):
+    """The snippets of a document as one program; lines are those of the document."""
+    text = (_ROOT / document).read_text(encoding="utf-8")
+    lines = [""] * (text.count("\n") + 1)
+    for match in re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        first = text[: match.start(1)].count("\n")
+        code = match[1].splitlines()
+        lines[first : first + len(code)] = code
+    return "\n".join(lines)
+
+
+def _resolve(node, modules):
+    """What an expression such as `sact_tf.budget.calibrate` means; None where that is not known."""
+    if isinstance(node, ast.Name):
+        return modules.get(node.id)
+    if isinstance(node, ast.Attribute) and (owner := _resolve(node.value, modules)) is not None:
+        return getattr(owner, node.attr)
+    return None
+
+
+def _faults(program, given):
+    """Names that nothing defines, names that a module lacks, arguments that a function lacks."""
+    tree = ast.parse(program)
+    known, modules = set(dir(builtins)) | given, {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name: importlib.import_module(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module)
+            modules |= {alias.name: getattr(module, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            known.add(node.id)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in known | modules.keys():
+            yield f"line {node.lineno}: {node.id} is not defined"
+        try:
+            called = _resolve(node.func if isinstance(node, ast.Call) else node, modules)
+        except AttributeError as error:
+            yield f"line {node.lineno}: {error}"
+            continue
+        if isinstance(node, ast.Call) and called is not None:
+            names = {keyword.arg: None for keyword in node.keywords}
+            try:
+                inspect.signature(called).bind(*node.args, **names)
+            except TypeError as error:
+                yield f"line {node.lineno}: {ast.unparse(node.func)}: {error}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs"])
+def test_every_document_with_snippets_is_covered(document):
+    path = _ROOT / document
+    files = [path] if path.is_file() else sorted(path.glob("*.md"))
+    found = {str(file.relative_to(_ROOT)) for file in files}
+    assert {name for name in found if _snippets(name).strip()} == found & _GIVEN.keys()
+
+
+@pytest.mark.parametrize("document", _GIVEN)
+def test_names_and_arguments_exist(document):
+    assert list(_faults(_snippets(document), _GIVEN[document])) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "fault"),
+    [
+        ("keras.Input([2])", "line 1: keras is not defined"),
+        ("import keras\nkeras.layers.Dence(2)", "line 2: .*has no attribute 'Dence'"),
+        ("import keras\nkeras.Input([2], sized=1)", "line 2: keras.Input: .*'sized'"),
+    ],
+)
+def test_faults_are_seen(program, fault):
+    assert any(re.match(fault, line) for line in _faults(program, set()))
+
+
+def _run(document, directory, monkeypatch, **given):
+    monkeypatch.chdir(directory)
+    exec(compile(_snippets(document), document, "exec"), given)
+    return given
+
+
+def _classifier(directory):
+    model = compile_model(make_classifier("cifar", num_classes=10), 0.001)
+    model.save(directory / "model.keras")
+    return model
+
+
+def _reader():
+    batch = images(4, 32, 32)
+    dataset = tf.data.Dataset.from_tensors((batch, tf.constant([1, 2, 3, 4])))
+    return {"dataset": dataset, "images": batch, "some_training_images": batch}
+
+
+def test_saliency(tmp_path, monkeypatch):
+    done = _run(
+        "docs/saliency.md", tmp_path, monkeypatch, model=make_classifier("cifar"),
+        image=images(1, 27, 48)[0], rows=np.array([3, 500]), columns=np.array([9, 1000]),
+        human_map=np.random.default_rng(0).uniform(size=[1080, 1920]),
+    )  # fmt: skip
+    assert done["saliency_map"].shape == (1080, 1920)
+
+
+@pytest.mark.large
+def test_readme(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        ResNetBackbone,
+        "from_depth",
+        lambda depth, **options: ResNetBackbone.cifar(3, base_channels=4, **options),
+    )
+    done = _run("README.md", tmp_path, monkeypatch, **_reader())
+    assert (tmp_path / "half.keras").exists()
+    assert done["segmenter"].output_shape == (None, None, None, 21)
+
+
+@pytest.mark.large
+def test_experiments(tmp_path, monkeypatch):
+    run = tmp_path / "runs" / "sact"
+    run.mkdir(parents=True)
+    _run("docs/experiments.md", tmp_path, monkeypatch, model=_classifier(run), **_reader())
+    assert isinstance(keras.models.load_model(tmp_path / "half.keras"), keras.Model)
+
+
+@pytest.mark.large
+def test_detection(tmp_path, monkeypatch):
+    done = _run("docs/detection.md", tmp_path, monkeypatch)
+    assert done["found"]["boxes"].shape[0] == 4
