@@ -3,12 +3,18 @@ PYTHON ?= $(or $(shell for python in python3 python3.12 python3.11; do \
 MODEL_DIR ?= runs/quickstart
 DETECTION_DIR ?= runs/detection
 PYTEST_FLAGS ?= -q -n 2 --dist loadfile --no-loadscope-reorder
+# What other packages do for this one: pictures, data sets, scores, figures, the server, programs.
+LOWEST_TESTS ?= tests/images tests/data tests/detection/test_coco_annotations.py \
+    tests/detection/test_coco_folder.py tests/detection/test_evaluation.py \
+    tests/detection/test_tfds_coco.py tests/saliency tests/serving tests/test_packaging.py \
+    tests/train tests/training/test_configs.py tests/training/test_tables.py tests/visualization
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/.installed
+LOWEST := .venv-lowest
 
-.PHONY: help quickstart detection-quickstart test lint format clean
+.PHONY: help quickstart detection-quickstart test test-lowest lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list (what plain `make` does)
@@ -25,6 +31,14 @@ detection-quickstart: $(INSTALLED)  ## train, evaluate and draw a SACT detector 
 test: $(INSTALLED)  ## run the tests (PYTEST_FLAGS="-q --run_large" adds the slow ones)
 	$(RUN) pytest $(PYTEST_FLAGS) tests
 
+test-lowest:  ## run LOWEST_TESTS with the lowest versions that pyproject.toml allows
+	@$(PYTHON) tools/check_python.py
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --no-input --disable-pip-version-check uv wheel 'setuptools==77.*'
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct \
+	    -r pyproject.toml --extra dev
+	$(LOWEST)/bin/python -m pytest $(PYTEST_FLAGS) $(LOWEST_TESTS)
+
 lint: $(INSTALLED)  ## check style, formatting and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -35,7 +49,7 @@ format: $(INSTALLED)  ## format, and repair what can be repaired
 	$(RUN) ruff format .
 
 clean:  ## remove .venv, caches and build products (not runs/)
-	rm -rf $(VENV) build dist sact_tf.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) build dist sact_tf.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.txt

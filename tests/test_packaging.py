@@ -144,6 +144,14 @@ def test_what_the_tests_run_with_lies_in_the_declared_ranges():
             assert requirement.specifier.contains(installed), f"{requirement}: has {installed}"
 
 
+def test_every_dependency_has_a_lower_bound():
+    project = _pyproject()
+    extras = [item for extra in project["optional-dependencies"].values() for item in extra]
+    for requirement in map(Requirement, project["dependencies"] + extras):
+        bounds = [one.operator for one in requirement.specifier]
+        assert requirement.name == project["name"] or ">=" in bounds, f"{requirement}: no bound"
+
+
 def test_requirements_pin_everything_that_is_declared():
     lines = (_ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
