@@ -32,7 +32,7 @@ from sact_tf.models.compiled_network import PLAIN, CompiledNetwork, compile_exec
 from sact_tf.models.plain_network import plain_network
 from sact_tf.serving.export.saved_model import export
 from sact_tf.training.detection.loading import load_detector_or_classifier
-from sact_tf.training.reports.inference_time import image_batches, time_networks
+from sact_tf.training.loop.inference_time import image_batches, time_networks
 from sact_tf.training.reports.tables import render
 
 EXPORTED = "exported"
@@ -56,10 +56,10 @@ def main(argv):
     del argv
     sizes = _batch_sizes(flags.FLAGS.batch)
     logging.set_verbosity(logging.WARNING)  # of what exporting has to say
-    model = load_detector_or_classifier(flags.FLAGS.model)
     if flags.FLAGS.peak_of:
-        print(json.dumps(_peaks(model, flags.FLAGS.peak_of, sizes)))
+        print(json.dumps(_peaks(flags.FLAGS.peak_of, sizes)))
         return
+    model = load_detector_or_classifier(flags.FLAGS.model)
     images = _images(model, max(_MOST_IMAGES, *sizes))
     machine = timing.machine()
     print(f"{flags.FLAGS.model}, {machine['processor']}, {machine['threads']} threads")
@@ -156,8 +156,9 @@ def _peaks_elsewhere(name):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _peaks(model, name, sizes):
+def _peaks(name, sizes):
     """Bytes by batch size."""
+    model = load_detector_or_classifier(flags.FLAGS.model)
     images = _images(model, max(sizes))
     batches = {size: image_batches(images, size, 1) for size in sizes}
     if name == PLAIN:

@@ -13,13 +13,23 @@ from tests.training import running
 from tests.training.detection_running import TINY_DETECTOR
 
 
-def test_a_table_of_detectors_resumes_and_compares(tmp_path):
+def _times(milliseconds, ratio):
+    times = {"batch_size": 1, "execution": "tiled", "milliseconds_per_image": milliseconds}
+    times |= {"plain_milliseconds_per_image": milliseconds / ratio}
+    times |= dict.fromkeys(("time_ratio", "time_ratio_min", "time_ratio_max"), ratio)
+    return {"processor": "Abacus", "threads": 2, "one_image": times}
+
+
+def test_a_table_of_detectors_resumes_and_compares(tmp_path, monkeypatch):
+    times = iter([_times(40.0, 1.0), _times(10.0, 1.0), _times(33.0, 0.75)])
+    monkeypatch.setattr("sact_tf.training.loop.run.inference_time", lambda *_: next(times))
     base = yaml.safe_load(TINY_DETECTOR.format(data_dir=tmp_path / "data"))
     for key in ("halting", "ponder_weight"):
         del base["model"][key]
     base["train"]["steps"] = 3
     # Determinism of TensorFlow's operations would stay on for the tests that follow.
     base["runtime"]["deterministic"] = False
+    base["evaluation"]["time"] = True
     path, out = tmp_path / "table.yaml", tmp_path / "out"
     table = {"base": base, "shallow_units": [1, 1, 1], "sact": [0.01], "adaptive": {"steps": 2}}
     path.write_text(yaml.safe_dump(table))
@@ -30,7 +40,12 @@ def test_a_table_of_detectors_resumes_and_compares(tmp_path):
     assert float(rows[0]["flops_share"]) == 1 and 0 < float(rows[1]["flops_share"]) < 1
     lines = (out / "table.md").read_text().splitlines()
     assert len(lines) == 5 and "SACT τ = 0.01" in lines[4]
-    assert "SACT" in (out / "report.html").read_text()
+    # The adaptive one: of turns with its plain network. The shallow one: of the deep one's.
+    assert [float(row["time_share"]) for row in rows] == [1, 0.25, 0.75]
+    assert [float(row["milliseconds_per_image"]) for row in rows] == [40, 10, 33]
+    assert [cell.strip() for cell in lines[4].split("|")[-3:-1]] == ["33", "75"]
+    report = (out / "report.html").read_text()
+    assert "SACT" in report and "Abacus, 2 threads" in report
     first = running.read_metrics(out)
     again = running.run("detection_table", f"--config={path}", f"--model_dir={out}")
     assert again.returncode == 0, again.stderr

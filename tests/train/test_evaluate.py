@@ -13,6 +13,7 @@ from sact_tf.training.classification.resolutions import (
     held_out_images,
 )
 from sact_tf.training.config.loading import load_config
+from sact_tf.training.loop import inference_time
 from tests.training import running
 
 
@@ -42,6 +43,18 @@ def test_program_evaluates_at_every_size(finished_run, data_config, tmp_path):
     assert f"{at_24['accuracy']:.4f}" in line and f"{at_24['recall@5']:.4f}" in line
     assert f"{at_24['flops_mean'] / 1e6:.2f} ± {at_24['flops_std'] / 1e6:.2f}" in line
     assert f"{at_24['num_units']['block2']:.2f}" in line
+
+
+def test_times_are_measured_at_every_size(finished_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(inference_time, "_TURNS", 3)
+    evaluate_resolutions(
+        finished_run, ["24"], params_override=["evaluation.time=true"], output_dir=tmp_path
+    )
+    (found,) = running.read_metrics(tmp_path)["evaluations"]
+    times = found["timing"]["batch"]
+    assert times["batch_size"] == 16 and found["timing"]["one_image"]["batch_size"] == 1
+    line = capsys.readouterr().out.splitlines()[1].split()
+    assert f"{times['milliseconds_per_image']:.3g}" in line and f"{times['time_ratio']:.2f}" in line
 
 
 def test_cluttered_digits_are_enlarged_with_their_boxes(data_config):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sact_tf.errors import UserError
+from sact_tf.files import atomic_write_json
 from sact_tf.training import errors
 from sact_tf.training.config.loading import flat_items, load_config
 from sact_tf.training.experiments.tradeoff import experiment
@@ -43,7 +44,7 @@ base:
     log_every: 1
     checkpoint_every: 1
     keep_checkpoints: 1
-  evaluation: {batch_size: 20}
+  evaluation: {batch_size: 20, time: false}
 adaptive: {steps: 1}
 matched: {steps: 1, learning_rate: {schedule: constant, initial: 0.01}}
 image_sizes: [16, 24]
@@ -244,6 +245,68 @@ def test_figure_has_a_panel_per_size_and_bars_over_images():
     across, upwards = (np.array(c.get_segments()[0]) for c in sact.lines[2])
     np.testing.assert_allclose(across[:, 0], [58, 62])
     np.testing.assert_allclose(upwards[:, 1], [0.8 - 0.0707, 0.8 + 0.0707], atol=1e-4)
+
+
+def _timed(row, milliseconds, ratio):
+    times = {
+        "batch_size": 20, "execution": "auto", "milliseconds_per_image": milliseconds,
+        "plain_milliseconds_per_image": milliseconds / ratio,
+        "time_ratio": ratio, "time_ratio_min": ratio, "time_ratio_max": ratio,
+    }  # fmt: skip
+    one = {**times, "batch_size": 1, "milliseconds_per_image": 99.0}
+    timing = {"processor": "Abacus", "threads": 2, "one_image": one, "batch": times}
+    return {**row, "timing": timing}
+
+
+_TIMED_ROWS = [
+    _timed(_row("plain", None, 0, 48, 0.9, 100e6), 4.0, 1.0),
+    _timed(_row("sact", 0.1, 0, 48, 0.85, 50e6), 3.0, 0.625),
+    _timed(_row("sact_matched", 0.1, 0, 48, 0.8, 50e6), 1.0, 1.0),
+    _row("act", 0.1, 0, 48, 0.7, 50e6),
+]
+
+
+def test_times_stand_beside_flops():
+    header, body = units_table(_TIMED_ROWS)
+    assert header[-2:] == ["ms per image", "time of plain network"]
+    # Adaptive: of turns with its own plain network. A baseline: of the experiment's.
+    assert [line[-2:] for line in body] == [["4", "1.00"], ["3", "0.62"], ["1", "0.25"], ["", ""]]
+    assert all(len(line) == len(header) for line in body)
+    rows = list(csv.DictReader(csv_text(_TIMED_ROWS).splitlines()))
+    assert [row["time_ratio"] for row in rows] == ["1.0", "0.625", "0.25", ""]
+    assert [row["milliseconds_per_image"] for row in rows] == ["4.0", "3.0", "1.0", ""]
+    assert rows[0]["batch_size"] == "20"
+
+
+def test_a_second_line_of_panels_has_the_time_as_its_axis(tmp_path):
+    flops, time_axis = tradeoff_figure(_TIMED_ROWS).axes
+    assert "FLOPs" in flops.get_xlabel() and time_axis.get_xlabel().startswith("ms per image")
+    points = {
+        (container.lines[0].get_xdata()[0], container.lines[0].get_ydata()[0])
+        for container in time_axis.containers
+    }
+    assert points == {(4.0, 0.9), (3.0, 0.85), (1.0, 0.8)}
+    write_results(pathlib.Path(tmp_path), _TIMED_ROWS, "")
+    assert "Abacus, 2 threads" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("timed, again", [("true", [True]), ("false", [])])
+def test_an_evaluation_without_times_is_done_again_for_them(tmp_path, monkeypatch, timed, again):
+    config = _config(tmp_path, f"image_sizes=[16],base.evaluation.time={timed}")
+    (tmp_path / "model.keras").write_text("")
+    known = {"data": config.base.data.as_dict(), "evaluations": [{"image_size": 16}]}
+    atomic_write_json(tmp_path / "evaluation" / "metrics.json", known)
+    asked = []
+
+    def evaluate_at(model, data, size, batch_size, timed):
+        asked.append(timed)
+        return {"image_size": size, "timing": {}}
+
+    monkeypatch.setattr(experiment, "evaluate_at", evaluate_at)
+    monkeypatch.setattr(experiment, "load_classifier", lambda path: None)
+    for _ in range(2):
+        experiment._evaluations(config, tmp_path)
+    assert asked == again
 
 
 def test_results_are_files_that_need_nothing_else(tmp_path):

@@ -39,6 +39,7 @@ evaluation:
   every: 3
   batch_size: 3
   pictures: 3
+  time: false
 runtime:
   deterministic: true
 """

@@ -36,6 +36,7 @@ train:
 evaluation:
   every: 6
   batch_size: 16
+  time: false
 runtime:
   deterministic: true
 """

@@ -151,6 +151,9 @@ class ClassificationEvaluator(Evaluator):
             self._write_pictures()
         return result
 
+    def kept_images(self) -> list[np.ndarray]:
+        return [sample.image for sample in self.samples]
+
     def _write_pictures(self) -> None:
         if self.model.halting_kind != "sact":
             return

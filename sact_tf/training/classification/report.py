@@ -11,7 +11,7 @@ from sact_tf.models import ImageClassifier
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.evaluator import ClassificationEvaluator, SampleImage
 from sact_tf.training.config.loading import given
-from sact_tf.training.reports import report_parts
+from sact_tf.training.reports import report_parts, times
 from sact_tf.training.reports.report_parts import Drawing, Record, line
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.history import read_history
@@ -56,7 +56,7 @@ def write_report(
         config,
         metrics,
         title=_title(config),
-        results=[_key_numbers(metrics), _losses(history)],
+        results=[_key_numbers(metrics), times.time_table(metrics), _losses(history)],
         drawings=drawings,
     )
 
@@ -94,6 +94,7 @@ def _key_numbers(metrics: dict[str, Any]) -> str:
             f"same network without halting: {metrics['plain_flops'] / scale:.2f} {unit}",
         ),
     ]
+    cells += times.key_numbers(metrics)
     if "ponder_localization_auc" in metrics:
         cells.append(
             (

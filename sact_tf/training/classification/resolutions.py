@@ -18,10 +18,14 @@ from sact_tf.training.classification.evaluator import ClassificationEvaluator
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.config.loading import load_config, unlocked_copy
 from sact_tf.training.loop.evaluator import nested
+from sact_tf.training.loop.inference_time import inference_time, times_of
 from sact_tf.training.run_directory.directory import home_of
 
+_HEADER = ("size", "accuracy", "recall@5", "MFLOPs", "of plain", "ms", "of plain", "units")
+# At least: one at a time, in turns.
+_TIMED_IMAGES = 30
 # Lines appear as the sizes are done, so the widths are not those of what comes later.
-_LINE = "{:>5}  {:>8}  {:>8}  {:>19}  {:>8}  {}"
+_LINE = "{:>5}  {:>8}  {:>8}  {:>19}  {:>8}  {:>8}  {:>8}  {}"
 
 # By `data.source`: what to do where the numbers of classes differ.
 _ADVICE = {
@@ -68,11 +72,12 @@ def evaluate_resolutions(
         raise UserError(f"--config is needed to know the data: {home} is no run directory")
     loaded = load_config(ClassificationConfig, config or home / "config.yaml", params_override)
     output = paths.output_directory("output_dir", output_dir or home / "evaluation")
-    print(_LINE.format("size", "accuracy", "recall@5", "MFLOPs", "of plain", "units"))
+    print(_LINE.format(*_HEADER))
     results = []
     for size in sizes:
         batch = batch_size or loaded.evaluation.batch_size
-        results.append(evaluate_at(classifier, loaded.data, size, batch))
+        timed = loaded.evaluation.time
+        results.append(evaluate_at(classifier, loaded.data, size, batch, timed))
         print(_line(results[-1]), flush=True)
     metrics = {
         "model": os.fspath(model),
@@ -128,7 +133,11 @@ def held_out_images(config: DataConfig, image_size: int, batch_size: int) -> Hel
 
 
 def evaluate_at(
-    model: ImageClassifier, config: DataConfig, image_size: int, batch_size: int
+    model: ImageClassifier,
+    config: DataConfig,
+    image_size: int,
+    batch_size: int,
+    timed: bool = False,
 ) -> dict[str, Any]:
     """Evaluates a classifier on held-out images of one size.
 
@@ -139,23 +148,28 @@ def evaluate_at(
         config: the data.
         image_size: side in pixels.
         batch_size: images at once.
+        timed: whether the time per image is measured, too.
 
     Returns:
         JSON-able dict: `accuracy`, `recall@5` (more than five classes), `flops_mean` and
-        `flops_std` over images, `flops_ratio`, `num_units` and `ponder_cost` by block, ...
+        `flops_std` over images, `flops_ratio`, `num_units` and `ponder_cost` by block, `timing`
+        (see `inference_time`), ...
 
     Raises:
         UserError: the data is unusable or has other classes than the model.
     """
     held_out = held_out_images(config, image_size, batch_size)
     dataset = labelled_for(model, held_out)
-    evaluator = ClassificationEvaluator(model, dataset, held_out.num_examples, 1)
+    kept = max(batch_size, _TIMED_IMAGES) if timed else 1
+    evaluator = ClassificationEvaluator(model, dataset, held_out.num_examples, kept)
     flat = evaluator.evaluate(tf.constant(-1))
+    times = inference_time(model, evaluator.kept_images(), batch_size) if timed else {}
     return {
         "image_size": image_size,
         "plain_flops": evaluator.plain_flops,
         **nested(flat),
         "unit_usage": evaluator.unit_usage,
+        **({"timing": times} if times else {}),
     }
 
 
@@ -207,6 +221,13 @@ def _checked_sizes(texts: Sequence[str | int]) -> list[int]:
     return sizes
 
 
+def _times(result: dict[str, Any]) -> tuple[str, str]:
+    """Milliseconds per image, in batches, and their share of the plain network's."""
+    for times in times_of(result)[-1:]:
+        return f"{times['milliseconds_per_image']:.3g}", f"{times['time_ratio']:.2f}"
+    return "-", "-"
+
+
 def _line(result: dict[str, Any]) -> str:
     return _LINE.format(
         result["image_size"],
@@ -214,6 +235,7 @@ def _line(result: dict[str, Any]) -> str:
         f"{result['recall@5']:.4f}" if "recall@5" in result else "-",
         f"{result['flops_mean'] / 1e6:.2f} ± {result['flops_std'] / 1e6:.2f}",
         f"{result['flops_ratio']:.1%}",
+        *_times(result),
         "  ".join(f"{units:.2f}" for units in result["num_units"].values()),
     )
 

@@ -151,11 +151,13 @@ class EvaluationConfig(base_config.Config):
         batch_size: images evaluated at once; changes nothing but speed.
         pictures: held-out images from which the report takes its low, middle and high ponder
             costs. They are kept in memory.
+        time: whether the time per image is measured, too, beside the plain network's, at the end.
     """
 
     every: PositiveInt | None = None
     batch_size: PositiveInt = 100
     pictures: PositiveInt = 200
+    time: bool = True
 
 
 @dataclasses.dataclass

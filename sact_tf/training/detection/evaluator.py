@@ -21,6 +21,7 @@ from sact_tf.visualization import ponder_maps
 
 _SHOWN_SCORE = 0.5
 _EVENT_PICTURES = 4
+_KEPT_INPUTS = 16
 # Ranking every pixel of a large map costs much and changes nothing.
 _RANKED_PIXELS = 2**16
 
@@ -36,6 +37,7 @@ class SampleDetections:
         scores: their scores.
         ponder_map: ponder cost of the extractor, [H, W].
         flops_ratio: FLOPs of the extractor as a share of the plain one's.
+        network_input: float32 [H, W, 3], of the first samples; they are large.
     """
 
     image: np.ndarray
@@ -44,6 +46,7 @@ class SampleDetections:
     scores: np.ndarray
     ponder_map: np.ndarray
     flops_ratio: float
+    network_input: np.ndarray | None
 
 
 class DetectionEvaluator(Evaluator):
@@ -139,7 +142,8 @@ class DetectionEvaluator(Evaluator):
             wanted = (state["images"] + index) % self._keep_every == 0
             if wanted and len(state["samples"]) < self._num_samples:
                 ratio = arrays["flops"][index] / numbers["plain"][index]
-                state["samples"].append(_sample(arrays, index, float(ratio)))
+                keeps_input = len(state["samples"]) < _KEPT_INPUTS
+                state["samples"].append(_sample(arrays, index, float(ratio), keeps_input))
         state["images"] += len(arrays["flops"])
         state["arrays"].append(numbers)
         return state
@@ -190,6 +194,10 @@ class DetectionEvaluator(Evaluator):
         ponder_map = arrays["ponder_map"][index][:height:step, :width:step]
         return float(mask_auc(ponder_map[None], mask[None, ::step, ::step])[0])
 
+    def kept_images(self) -> list[np.ndarray]:
+        inputs = [sample.network_input for sample in self.samples]
+        return [image for image in inputs if image is not None]
+
     def _write_pictures(self) -> None:
         shown = self.samples[:_EVENT_PICTURES]
         limits = ponder_maps.shared_limits(sample.ponder_map for sample in shown)
@@ -204,14 +212,16 @@ class DetectionEvaluator(Evaluator):
             tf.summary.image(f"detections_and_ponder_cost/{number}", picture[None])
 
 
-def _sample(arrays, index: int, flops_ratio: float) -> SampleDetections:
+def _sample(arrays, index: int, flops_ratio: float, keeps_input: bool) -> SampleDetections:
     height, width = arrays["size"][index]
+    image = arrays["image"][index][:height, :width]
     shown = arrays["scores"][index] >= _SHOWN_SCORE
     return SampleDetections(
-        image=ponder_maps.displayable(arrays["image"][index][:height, :width]).copy(),
+        image=ponder_maps.displayable(image).copy(),
         boxes=arrays["boxes"][index][shown],
         labels=arrays["classes"][index][shown],
         scores=arrays["scores"][index][shown],
         ponder_map=arrays["ponder_map"][index][:height, :width].copy(),
         flops_ratio=flops_ratio,
+        network_input=image.copy() if keeps_input else None,
     )

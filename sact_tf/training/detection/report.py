@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sact_tf.training.config.loading import given
 from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.detection.evaluator import DetectionEvaluator
-from sact_tf.training.reports import report_parts
+from sact_tf.training.reports import report_parts, times
 from sact_tf.training.reports.report_parts import Drawing, Record, line
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.history import read_history
@@ -62,7 +62,7 @@ def write_report(
         config,
         metrics,
         title=_title(config),
-        results=[_key_numbers(metrics)],
+        results=[_key_numbers(metrics), times.time_table(metrics)],
         drawings=drawings,
     )
 
@@ -106,6 +106,7 @@ def _key_numbers(metrics: dict[str, Any]) -> str:
     if "resnet101_flops_ratio" in metrics:
         share, deviation = metrics["resnet101_flops_ratio"], metrics["resnet101_flops_ratio_std"]
         cells.append(("Share of plain ResNet-101", f"{share:.1%} ± {deviation:.1%}", "as table 1"))
+    cells += times.key_numbers(metrics)
     if "ponder_localization_auc" in metrics:
         cells.append(
             (

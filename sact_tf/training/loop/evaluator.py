@@ -56,6 +56,10 @@ class Evaluator(orbit.StandardEvaluator, abc.ABC):
     def eval_end(self, state: Any) -> dict[str, float]:
         """Returns the numbers for `metrics.json` and TensorBoard, in one flat dict."""
 
+    @abc.abstractmethod
+    def kept_images(self) -> list[np.ndarray]:
+        """Some images of the last evaluation, spread over all, float32 [H, W, C] each."""
+
     def eval_step(self, iterator: Iterator[Any]) -> Any:
         return self._strategy.run(self.evaluate_batch, (next(iterator),))
 

@@ -14,6 +14,7 @@ from sact_tf.errors import UserError
 from sact_tf.files import atomic_path, atomic_write_json
 from sact_tf.training.config.checks import check_shares
 from sact_tf.training.loop.evaluator import nested
+from sact_tf.training.loop.inference_time import inference_time
 from sact_tf.training.loop.input_distribution import distributed_batches
 from sact_tf.training.loop.preemption import Preemption
 from sact_tf.training.loop.progress import Progress, orbit_silenced
@@ -194,11 +195,22 @@ class TrainingRun:
             **({"dead_units": dead_units(usage)} if halts else {}),
             **self.task.training_metrics(),
             **self.task.evaluation_metrics(self.evaluator),
+            **self._times(),
         }
         self._write_metrics(metrics)
         if self.is_chief:
             self.task.write_report(self.directory, metrics, self.evaluator)
         return metrics
+
+    def _times(self) -> dict[str, Any]:
+        """`timing`, of the weights that are evaluated; nothing where it is not to be had."""
+        evaluation = self.config.evaluation
+        if not (evaluation.time and self.is_chief) or self.config.runtime.strategy == "tpu":
+            return {}
+        with self._averaged():
+            images = self.evaluator.kept_images()
+            times = inference_time(self.model, images, evaluation.batch_size)
+        return {"timing": times} if times else {}
 
     def _common_metrics(self) -> dict[str, Any]:
         """What `metrics.json` says of every run."""

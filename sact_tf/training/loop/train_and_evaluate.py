@@ -10,6 +10,7 @@ import tensorflow as tf
 from sact_tf.data.identity import DataIdentity
 from sact_tf.errors import user_error_in
 from sact_tf.training.errors import Preempted, TrainingDiverged, WorkerLost
+from sact_tf.training.loop.inference_time import at_once, beside_plain, times_of
 from sact_tf.training.loop.progress import quiet_logging
 from sact_tf.training.loop.run import TrainingRun
 from sact_tf.training.loop.strategies import num_workers, wait_for_all
@@ -88,6 +89,9 @@ def _spent(metrics: dict[str, Any]) -> Iterator[str]:
     yield f"units per block          {units}"
     if "ponder_localization_auc" in metrics:
         yield f"ponder localization AUC  {metrics['ponder_localization_auc']:.4f}"
+    for times in times_of(metrics):
+        per_image = f"{times['milliseconds_per_image']:.3g} ms"
+        yield f"time per image           {per_image} ({beside_plain(times)}{at_once(times)})"
     yield f"trained                  {metrics['steps']} steps, {metrics['train_seconds']:.0f} s"
 
 

@@ -139,16 +139,20 @@ def _evaluations(config: TradeoffConfig, directory: pathlib.Path) -> list[dict[s
     known = read_metrics(file)
     data = config.base.data
     same_data = known.get("data") == data.as_dict()
+    timed = config.base.evaluation.time
     by_size = {
         evaluation["image_size"]: evaluation
         for evaluation in known.get("evaluations", [])
-        if same_data and file.stat().st_mtime >= (directory / "model.keras").stat().st_mtime
+        if same_data
+        and ("timing" in evaluation or not timed)
+        and file.stat().st_mtime >= (directory / "model.keras").stat().st_mtime
     }
     missing = [size for size in config.image_sizes if size not in by_size]
     if missing:
         model = load_classifier(directory)
         for size in missing:
-            by_size[size] = evaluate_at(model, data, size, config.base.evaluation.batch_size)
+            batch_size = config.base.evaluation.batch_size
+            by_size[size] = evaluate_at(model, data, size, batch_size, timed)
         evaluations = list(by_size.values())
         content = {"model": str(directory), "data": data.as_dict(), "evaluations": evaluations}
         atomic_write_json(file, content)

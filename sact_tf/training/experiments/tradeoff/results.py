@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sact_tf.files import atomic_write_json, atomic_write_text
+from sact_tf.training.loop.inference_time import times_of
+from sact_tf.training.reports import times
 from sact_tf.training.reports.report_parts import drawn
 from sact_tf.training.reports.tables import render
 from sact_tf.visualization import charts, figures, html
@@ -32,6 +34,11 @@ _STYLES = {
     "calibrated": ("x", "-."),
 }
 
+_ABOUT_TIMES = (
+    "The time of an ACT or SACT network is a share of its plain network's in the same turns; that "
+    "of another plain network is compared with one of another hour, so it is less exact."
+)
+
 Row = dict[str, Any]
 
 
@@ -53,13 +60,16 @@ def write_results(directory: pathlib.Path, rows: Sequence[Row], settings: str) -
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """One line per run and image size; `flops_ratio` is a share of the plain network's FLOPs."""
+    """One line per run and image size; ratios are shares of the experiment's plain network's."""
     blocks = list(dict.fromkeys(block for row in rows for block in row["num_units"]))
     plain = ["method", "value", "seed", "image_size", "accuracy", "recall@5"]
     plain += ["flops_mean", "flops_std", "flops_ratio", "num_examples"]
+    plain += ["batch_size", "milliseconds_per_image", "time_ratio"]
     lines: list[list[Any]] = [[*plain, *(f"num_units_{block}" for block in blocks), "run"]]
     for row in rows:
         units = [row["num_units"].get(block) for block in blocks]
+        if times_of(row):
+            row = {**row, **times_of(row)[-1], "time_ratio": _time_of_full(row, rows)}
         row = {**row, "flops_ratio": _share_of_full(row, rows)}
         lines.append([*(row.get(key) for key in plain), *units, row["run"]])
     return render(lines, "csv") + "\n"
@@ -69,6 +79,8 @@ def units_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of units per block: means over seeds."""
     blocks = list(dict.fromkeys(block for row in rows for block in row["num_units"]))
     header = ["network", "image size", *blocks, "all blocks", "accuracy", "FLOPs of plain network"]
+    timed = any(times_of(row) for row in rows)
+    header += ["ms per image", "time of plain network"] if timed else []
     body = []
     for group in _groups(rows).values():
         units = [_mean(row["num_units"].get(block, 0.0) for row in group) for block in blocks]
@@ -80,6 +92,7 @@ def units_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
                 f"{sum(units):.2f}",
                 _spread([row["accuracy"] for row in group], 4),
                 f"{_mean(_share_of_full(row, rows) for row in group):.1%}",
+                *(_times(group, rows) if timed else ()),
             ]
         )
     return header, body
@@ -88,26 +101,41 @@ def units_table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 def tradeoff_figure(rows: Sequence[Row], theme: figures.Theme = figures.LIGHT) -> Figure:
     """FLOPs against accuracy, one panel per image size; error bars over images (figure 7).
 
-    Several seeds: points are means over them, vertical bars their standard deviation.
+    Below them the time per image against accuracy, where it was measured. Several seeds: points are
+    means over them, vertical bars their standard deviation.
     """
     sizes = sorted({row["image_size"] for row in rows})
-    figure = Figure(figsize=(max(5.4, 3.9 * len(sizes)), 4.6))
-    axes = figure.subplots(1, len(sizes), squeeze=False, sharey=True)[0]
+    timed = [row for row in rows if times_of(row)]
+    lines = 2 if timed else 1
+    figure = Figure(figsize=(max(5.4, 3.9 * len(sizes)), 1.0 + 3.6 * lines))
+    axes = figure.subplots(lines, len(sizes), squeeze=False, sharey=True)
     scale, unit = charts.flops_unit(max(row["flops_mean"] for row in rows))
     handles: dict[str, Any] = {}
-    for axis, size in zip(axes, sizes, strict=True):
-        at_size = [row for row in rows if row["image_size"] == size]
-        for method in [name for name in METHOD_NAMES if any(r["method"] == name for r in at_size)]:
-            groups = _groups(row for row in at_size if row["method"] == method).values()
-            points = sorted((_point(group, scale) for group in groups), key=lambda p: p[0])
-            handles[METHOD_NAMES[method]] = _draw_series(axis, method, points, theme)
-        axis.set_title(f"{size} × {size} pixels")
-        axis.set_xlabel(f"{unit} per image")
-    axes[0].set_ylabel("accuracy on held-out images")
+    for column, size in zip(axes.T, sizes, strict=True):
+        column[0].set_title(f"{size} × {size} pixels")
+        handles |= _draw_panel(column[0], rows, size, lambda group: _point(group, scale), theme)
+        column[0].set_xlabel(f"{unit} per image")
+        if timed:
+            _draw_panel(column[1], timed, size, _point_in_time, theme)
+            column[1].set_xlabel("ms per image, fastest execution")
+            column[1].set_xlim(left=0)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("accuracy on held-out images")
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, len(handles))
     )
     return figure
+
+
+def _draw_panel(axis, rows: Sequence[Row], size: int, point, theme: figures.Theme):
+    """Draws a series for each method; their handles by name."""
+    handles = {}
+    at_size = [row for row in rows if row["image_size"] == size]
+    for method in [name for name in METHOD_NAMES if any(r["method"] == name for r in at_size)]:
+        groups = _groups(row for row in at_size if row["method"] == method).values()
+        points = sorted((point(group) for group in groups), key=lambda p: p[0])
+        handles[METHOD_NAMES[method]] = _draw_series(axis, method, points, theme)
+    return handles
 
 
 def _draw_series(axis, method: str, points, theme: figures.Theme):
@@ -133,13 +161,18 @@ def _draw_series(axis, method: str, points, theme: figures.Theme):
 
 
 def _point(group: Sequence[Row], scale: float) -> tuple[float, float, float, float]:
+    mean = _mean(row["flops_mean"] for row in group) / scale
+    return mean, _mean(row["flops_std"] for row in group) / scale, *_accuracy(group)
+
+
+def _point_in_time(group: Sequence[Row]) -> tuple[float, float, float, float]:
+    return _mean(_milliseconds(row) for row in group), 0.0, *_accuracy(group)
+
+
+def _accuracy(group: Sequence[Row]) -> tuple[float, float]:
+    """Mean and standard deviation over seeds."""
     accuracies = [row["accuracy"] for row in group]
-    return (
-        _mean(row["flops_mean"] for row in group) / scale,
-        _mean(row["flops_std"] for row in group) / scale,
-        _mean(accuracies),
-        float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
-    )
+    return _mean(accuracies), float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0
 
 
 def _report(directory: pathlib.Path, rows: Sequence[Row], settings: str) -> str:
@@ -150,6 +183,12 @@ def _report(directory: pathlib.Path, rows: Sequence[Row], settings: str) -> str:
         "Horizontal bars: one standard deviation over images"
         + ("; vertical bars: one over seeds." if seeds > 1 else ".")
     )
+    timed = [row for row in rows if times_of(row)]
+    if timed:
+        caption += (
+            " Below: milliseconds per image in batches, each network in its fastest execution, on "
+            f"{times.processor(timed[0])}."
+        )
     picture = drawn(directory / "tradeoff.png", lambda theme: tradeoff_figure(rows, theme), caption)
     sections = {
         "FLOPs against accuracy": [picture],
@@ -158,7 +197,8 @@ def _report(directory: pathlib.Path, rows: Sequence[Row], settings: str) -> str:
             html.paragraph(
                 "Units are means over images and positions. FLOPs are a share of the plain "
                 "network's at the same image size. τ is the ponder weight; a baseline is the plain "
-                "network with the rounded number of units of the ACT or SACT network of that τ."
+                "network with the rounded number of units of the ACT or SACT network of that τ. "
+                + ("" if not timed else _ABOUT_TIMES)
             ),
         ],
         "Settings": [html.folded_text("config.yaml", settings)],
@@ -178,16 +218,37 @@ def _groups(rows) -> dict[tuple, list[Row]]:
     return groups
 
 
+def _full(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The experiment's plain network of the same seed, at the same image size."""
+    for other in rows:
+        is_full = other["method"] == "plain" and other["value"] is None
+        if is_full and all(other[key] == row[key] for key in ("seed", "image_size")):
+            return other
+    return None
+
+
 def _share_of_full(row: Row, rows: Sequence[Row]) -> float:
     """FLOPs over those of the experiment's plain network (a baseline's own share is always 1)."""
-    full = [
-        other["flops_mean"]
-        for other in rows
-        if other["method"] == "plain"
-        and other["value"] is None
-        and (other["seed"], other["image_size"]) == (row["seed"], row["image_size"])
-    ]
-    return row["flops_mean"] / full[0] if full else row["flops_ratio"]
+    full = _full(row, rows)
+    return row["flops_mean"] / full["flops_mean"] if full else row["flops_ratio"]
+
+
+def _time_of_full(row: Row, rows: Sequence[Row]) -> float:
+    """The same of the time."""
+    kind, _, variant = row["method"].partition("_")
+    return times.time_share(row, _full(row, rows), kind != "plain" and variant != "matched")
+
+
+def _milliseconds(row: Row) -> float:
+    return times_of(row)[-1]["milliseconds_per_image"]
+
+
+def _times(group: Sequence[Row], rows: Sequence[Row]) -> tuple[str, str]:
+    timed = [row for row in group if times_of(row)]
+    if not timed:
+        return "", ""
+    share = _mean(_time_of_full(row, rows) for row in timed)
+    return f"{_mean(_milliseconds(row) for row in timed):.3g}", f"{share:.2f}"
 
 
 def _label(row: Row) -> str:
