@@ -102,10 +102,12 @@ def test_parts_are_counted(server):
 
 
 def test_announced_bytes_take_no_room(server):
+    head = _head(server, f"Content-Length: {8 * MIB}")
     with contextlib.ExitStack() as stack, Others(server, 100 * MIB):
-        for _ in range(40):  # 320 MiB, where 256 are allowed
-            stack.enter_context(_connected(server, _head(server, f"Content-Length: {8 * MIB}")))
+        # They announce 320 MiB, where 256 are allowed.
+        connections = [stack.enter_context(_connected(server, head)) for _ in range(40)]
         _upload_many(server)
+        assert {_answer(connection)[0] for connection in connections} == {408}
 
 
 def _upload_many(server):
@@ -121,7 +123,9 @@ def _upload_many(server):
 def test_who_sends_much_and_stops_makes_room_for_others(server):
     head, rest = _head(server, f"Content-Length: {8 * MIB}"), bytes(8 * MIB - 1)
     with contextlib.ExitStack() as stack, Others(server, 600 * MIB):
-        connections = [stack.enter_context(_connected(server, head, rest)) for _ in range(34)]
+        # All but 32 bytes of the 256 MiB that are allowed.
+        connections = [stack.enter_context(_connected(server, head, rest)) for _ in range(32)]
+        _wait_until(lambda: _unread(server) == 0)
         _upload_many(server)
         statuses = [_answer(connection)[0] for connection in connections]
     assert set(statuses) == {408, 503}
@@ -200,6 +204,15 @@ def _wait_until(condition):
 
 def _established(server):
     """How many connections the server has."""
-    lines = open("/proc/net/tcp").read().splitlines()[1:]
-    fields = [line.split() for line in lines]
-    return sum(f[3] == "01" and int(f[1].split(":")[1], 16) == server.port for f in fields)
+    return len(_rows(server))
+
+
+def _unread(server):
+    """How many bytes have arrived that the server has not read."""
+    return sum(int(row[4].split(":")[1], 16) for row in _rows(server))
+
+
+def _rows(server):
+    """The server's established connections, as Linux lists them."""
+    rows = [line.split() for line in open("/proc/net/tcp").read().splitlines()[1:]]
+    return [row for row in rows if row[3] == "01" and int(row[1].split(":")[1], 16) == server.port]
