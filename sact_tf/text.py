@@ -1,6 +1,9 @@
 """Names of files and classes in forms that can be shown. Programs work on the names themselves."""
 
 import re
+from collections.abc import Iterable
+
+from sact_tf.errors import UserError
 
 _LONE_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -18,6 +21,17 @@ def displayed(text: str) -> str:
 def escaped(character: str) -> str:
     """A character as Python writes it where there is no way to show it: `\\u732b`, `\\t`."""
     return character.encode("unicode_escape").decode("ascii")
+
+
+def has_line_break(text: str) -> bool:
+    """Whether a text has a line break in it, or at its end."""
+    return "".join(text.splitlines()) != text
+
+
+def check_class_names(names: Iterable[str]) -> None:
+    """Raises a `UserError` if a name has a line break: files of names have one a line."""
+    for name in filter(has_line_break, names):
+        raise UserError(f"Expected class names of one line each, received {name!r}")
 
 
 def one_line(message: object) -> str:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from sact_tf.data.identity import DataIdentity
 from sact_tf.data.pipeline.indexed_data import IndexedData
 from sact_tf.data.preprocessing import evaluation_function, training_function
+from sact_tf.text import check_class_names
 
 
 class ImageClassificationData(abc.ABC):
@@ -86,6 +87,7 @@ class IndexedClassificationData(IndexedData, ImageClassificationData):
         skip_corrupt: bool,
     ):
         super().__init__(skip_corrupt)
+        check_class_names(class_names or ())
         self.num_classes = num_classes
         self.class_names = class_names
         self.preprocessing = dict(preprocessing)

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from sact_tf.data import ImageFolder
+from sact_tf.data.classification_data import IndexedClassificationData
 from sact_tf.data.listing.image_listing import ImageListing
 from sact_tf.errors import UserError
 from tests.data.picture_files import write_classes, write_picture
@@ -83,6 +84,24 @@ class TestListing:
         (folder / "a kitty").symlink_to(folder / "cat")
         with pytest.raises(UserError, match="a kitty: the class has no images.*links"):
             ImageFolder(folder)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "last\n", "a\u2028b"])
+def test_a_class_of_two_lines_is_refused_before_anything_is_read(folder, name):
+    (folder / "cat").rename(folder / name)
+    with pytest.raises(UserError) as raised:
+        ImageFolder(folder)
+    assert f"{str(folder / name)!r}: expected the name of a class's folder to be one line" == str(
+        raised.value
+    )
+
+
+def test_no_data_set_takes_a_name_of_two_lines():
+    methods = {name: None for name in IndexedClassificationData.__abstractmethods__}
+    kind = type("Named", (IndexedClassificationData,), methods)
+    assert kind(2, ["a", "b c"], {"name": "unit"}, False).class_names == ["a", "b c"]
+    with pytest.raises(UserError, match=r"class names of one line each, received 'b\\nc'"):
+        kind(2, ["a", "b\nc"], {"name": "unit"}, False)
 
 
 class TestWarnings:

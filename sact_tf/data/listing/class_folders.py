@@ -8,6 +8,7 @@ import pathlib
 from sact_tf.data.images import EXTENSIONS, is_image_name
 from sact_tf.data.listing.image_listing import ImageListing, is_hidden_folder
 from sact_tf.errors import UserError
+from sact_tf.text import has_line_break
 
 _logger = logging.getLogger(__name__)
 
@@ -36,6 +37,10 @@ class ClassFolders:
             raise UserError(
                 f"{folder}: the folder has no sub-folders; expected one sub-folder of images per "
                 "class"
+            )
+        for name in filter(has_line_break, folders):
+            raise UserError(
+                f"{str(self.folder / name)!r}: expected the name of a class's folder to be one line"
             )
         listing = ImageListing(folders)
         self.images, self.real_paths = listing.images, listing.real_paths

@@ -11,6 +11,7 @@ import tensorflow as tf
 from sact_tf.data.identity import DataIdentity
 from sact_tf.data.pipeline.indexed_data import IndexedData
 from sact_tf.detection.preprocessing import preprocessing_function
+from sact_tf.text import check_class_names
 
 
 @dataclasses.dataclass
@@ -67,6 +68,7 @@ class DetectionData(IndexedData):
         skip_corrupt: bool,
     ):
         super().__init__(skip_corrupt)
+        check_class_names(class_names)
         self.class_names = list(class_names)
         self.category_ids = list(category_ids)
         self.num_classes = len(self.category_ids)

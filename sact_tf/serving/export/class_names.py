@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from sact_tf.errors import UserError
-from sact_tf.text import displayed
+from sact_tf.text import check_class_names, displayed
 
 
 class ClassNames(tf.Module):
@@ -44,8 +43,6 @@ def write_class_names(
         UserError: a name has a line break in it.
     """
     names = [str(number) for number in range(num_classes)] if class_names is None else class_names
-    for name in names:
-        if len(name.splitlines()) > 1 or name != name.rstrip("\r\n"):
-            raise UserError(f"Expected class names of one line each, received {name!r}")
+    check_class_names(names)
     text = displayed("".join(name + "\n" for name in names))
     pathlib.Path(file).write_text(text, encoding="utf-8")
