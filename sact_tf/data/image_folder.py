@@ -15,6 +15,7 @@ from sact_tf.data.images import read_image
 from sact_tf.data.listing.class_folders import ClassFolders, check_apart, check_known, hold_out
 from sact_tf.data.listing.copies import warn_of_copies
 from sact_tf.data.pipeline import trial_reading
+from sact_tf.data.pipeline.grey_levels import GreyLevels
 from sact_tf.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -106,8 +107,12 @@ class ImageFolder(IndexedClassificationData):
                 for label, name in enumerate(class_names)
                 for path in images.get(name, ())
             ]
+        levels = GreyLevels()
         if check_files or check_files is None and self._is_small():
-            self._check_files()
+            self._check_files(levels)
+        else:
+            levels.look_at_sample(lambda i: self._look_at(i, levels), self.num_examples("train"))
+        levels.warn()
         self._say_what_is_not_held_out()
         warn_of_copies(*([path for path, _ in files] for files in self._files.values()))
 
@@ -148,10 +153,22 @@ class ImageFolder(IndexedClassificationData):
         paths = [path for files in self._files.values() for path, _ in files]
         return trial_reading.are_few(paths)
 
-    def _check_files(self) -> None:
+    def _look_at(self, index: int, levels: GreyLevels) -> None:
+        path, _ = self._files["train"][index]
+        levels.look_at(path, read_image(path))
+
+    def _check_files(self, levels: GreyLevels) -> None:
         """Decodes every image; reports, or takes out, those that cannot be read."""
         paths = [path for files in self._files.values() for path, _ in files]
-        found = trial_reading.unreadable(lambda index: read_image(paths[index]), len(paths))
+        num_train = self.num_examples("train")
+
+        def read(index: int) -> None:
+            if index < num_train:
+                self._look_at(index, levels)
+            else:
+                read_image(paths[index])
+
+        found = trial_reading.unreadable(read, len(paths))
         errors = {paths[index]: error for index, error in found.items()}
         if not errors:
             return

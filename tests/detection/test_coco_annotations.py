@@ -65,6 +65,28 @@ def test_missing_sizes_are_allowed(tmp_path):
     assert read(tmp_path, value).images[0].height is None
 
 
+@pytest.mark.parametrize("number", [1, "x", None, 2.5, 2**70, "none"])
+def test_nothing_needs_the_ids_of_annotations(tmp_path, number):
+    value = copy.deepcopy(_GOOD)
+    value["annotations"][1]["id"] = number
+    if number == "none":
+        del value["annotations"][1]["id"]
+    expected, found = (read(tmp_path, v).images[0] for v in (_GOOD, value))
+    np.testing.assert_array_equal(found.boxes, expected.boxes)
+
+
+def test_a_crowd_flag_of_null_is_none(tmp_path):
+    value = copy.deepcopy(_GOOD)
+    value["annotations"][1]["iscrowd"] = None
+    assert read(tmp_path, value).images[0].crowd.tolist() == [False] * 3
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = write_json(tmp_path / "instances.json", _GOOD)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read_annotations(path).images) == 2
+
+
 def test_ids_of_64_bits_stay_apart(tmp_path):
     first, last = 2**53, 2**63 - 1  # As floats, the first one and its neighbour are one number.
     categories = [{"id": number, "name": str(number)} for number in (last, first + 1, first)]
@@ -102,7 +124,6 @@ _NONSENSE = {
     "crowd": (_change(iscrowd=2), [_WHERE, "iscrowd", "2"]),
     "area": (_change(area=-1), [_WHERE, "area", "-1"]),
     "image": (_change(image_id=99), ["annotation 2 of image 99", "no such image"]),
-    "same id": (_change(id=1), ["annotation id 1 is given twice"]),
     "text for a category": (
         _change(category_id="3"),
         [_WHERE, "expected category_id to be an int, received '3'"],
@@ -117,7 +138,15 @@ _NONSENSE = {
         _append("categories", {"id": -(2**70), "name": "x"}),
         ["every category", "64 bits"],
     ),
-    "no id": (_change(id="x"), ["every annotation to have an id"]),
+    "no object": (_append("annotations", 7), ["every annotation to be an object", "7"]),
+    "nonsense without an id": (
+        _append("annotations", {"image_id": 11, "category_id": 3, "bbox": None}),
+        ["annotation at place 3 of the list of image 11", "four numbers"],
+    ),
+    "name of two lines": (
+        _append("categories", {"id": 8, "name": "a\nb"}),
+        ["category 8", "one line", r"'a\nb'"],
+    ),
     "image twice": (_append("images", {"id": 11, "file_name": "x"}), ["image id 11", "twice"]),
     "image without file": (_append("images", {"id": 13}), ["image 13", "file_name"]),
     "flat image": (

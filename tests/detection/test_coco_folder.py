@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sact_tf.data.pipeline import trial_reading
-from sact_tf.detection.data import CocoFolder
+from sact_tf.detection.data import CocoFolder, DetectionData
 from sact_tf.detection.evaluation import evaluate_detections
 from sact_tf.errors import UserError, user_error_in
 from tests.data.picture_files import smooth_picture, truncate
@@ -161,7 +161,8 @@ def test_boxes_of_a_turned_picture_whose_size_does_not_tell(tmp_path, size, orie
     np.testing.assert_allclose(image, expected, atol=1e-6)
     (record,) = [record for record in caplog.records if "EXIF" in record.getMessage()]
     assert f"taken as {orientation} (data.coco.orientation)" in record.getMessage()
-    assert ".png (image " in record.getMessage()
+    assert "1.png (image 1): " in record.getMessage()
+    assert "(4 images are like that)" in record.getMessage()
 
 
 def test_an_orientation_there_is_not(tmp_path):
@@ -233,9 +234,8 @@ def test_skipped_images_are_one_warning(tmp_path, caplog):
     for number in (2, 5, 6):
         (paths[1] / f"{number}.png").unlink()
     folder_data(*paths, write_many(tmp_path / "held out", seed=1), skip_corrupt=True)
-    assert [record.getMessage().partition(":")[2][:14] for record in caplog.records] == [
-        " 3 of 7 images"
-    ]
+    said = [m for m in map(logging.LogRecord.getMessage, caplog.records) if "skip" in m]
+    assert [message.partition(":")[2][:14] for message in said] == [" 3 of 7 images"]
 
 
 def test_sizes_that_are_not_annotated_come_from_the_file(tmp_path):
@@ -283,6 +283,68 @@ def test_a_missing_folder_is_named(tmp_path):
     annotations, _ = write_set(tmp_path, {1: (24, 32)}, [])
     with pytest.raises(UserError, match="nowhere: no such folder"):
         folder_data(annotations, tmp_path / "nowhere")
+
+
+def test_no_data_set_takes_a_class_name_of_two_lines():
+    kind = type("Named", (DetectionData,), dict.fromkeys(DetectionData.__abstractmethods__))
+    assert kind(["a", "b c"], [1, 2], _OWN_SIZE, True, False).class_names == ["a", "b c"]
+    with pytest.raises(UserError, match=r"class names of one line each, received 'b\\nc'"):
+        kind(["a", "b\nc"], [1, 2], _OWN_SIZE, True, False)
+
+
+class TestNamesOfFiles:
+    """Names of other systems, and what stands where the named file does not."""
+
+    def _named(self, tmp_path, name):
+        """A set of two images, the first under another name in the annotations."""
+        annotations, images = write_set(tmp_path, {1: (24, 32), 2: (24, 32)}, [])
+        value = json.loads(annotations.read_text())
+        value["images"][0]["file_name"] = name
+        return write_json(annotations, value), images
+
+    def test_backslashes_are_read_as_slashes_where_only_that_is_there(self, tmp_path):
+        annotations, images = self._named(tmp_path, "sub\\1.png")
+        (images / "sub").mkdir()
+        (images / "1.png").rename(images / "sub" / "1.png")
+        data = folder_data(annotations, images)
+        assert data.ground_truth()["images"][0]["file_name"] == "sub/1.png"
+        truncate(images / "sub" / "1.png")
+        shutil.copy(images / "2.png", images / "sub\\1.png")
+        data = folder_data(annotations, images)  # Its own name comes first.
+        assert data.num_examples("train") == 2
+
+    @pytest.mark.parametrize(
+        "name, there",
+        [
+            ("sub\\1.png", "1.png"),
+            ("C:\\data\\1.png", "1.png"),
+            ("images/1.png", "1.png"),
+            ("1.PNG", "1.png"),
+        ],
+    )
+    @pytest.mark.parametrize("others", [True, False])
+    def test_what_is_there_instead_is_said(self, tmp_path, name, there, others):
+        annotations, images = self._named(tmp_path, name)
+        if not others:
+            (images / "2.png").unlink()
+        expected = (
+            "image 1.: cannot be read" if others else "none of the 2 images.* is there, such as"
+        )
+        with pytest.raises(UserError, match=f"{expected}.*; there is .*/images/{there}"):
+            folder_data(annotations, images)
+
+    @pytest.mark.parametrize("name", ["/", "..", "sub/", "a\\" * 300, "\0"])
+    def test_names_of_no_file_are_missing_files(self, tmp_path, name):
+        annotations, images = self._named(tmp_path, name)
+        (images / "2.png").unlink()
+        with pytest.raises(UserError, match="none of the 2 images.* is there, such as"):
+            folder_data(annotations, images)
+
+    def test_in_sets_that_are_not_read_too(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(trial_reading, "_FEW_FILES", 1)
+        annotations, images = self._named(tmp_path / "train", "old/1.png")
+        with pytest.raises(UserError, match=r"file is missing; there is .*/images/1\.png"):
+            folder_data(annotations, images, write_many(tmp_path / "held out"))
 
 
 class TestSplitsThatOverlap:

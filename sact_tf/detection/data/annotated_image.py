@@ -1,4 +1,4 @@
-"""One image and the objects on it, in COCO's terms."""
+"""Images and the objects on them, in COCO's terms."""
 
 import dataclasses
 from typing import Any
@@ -31,6 +31,25 @@ class AnnotatedImage:
     classes: np.ndarray
     crowd: np.ndarray
     areas: np.ndarray
+
+
+@dataclasses.dataclass
+class CocoAnnotations:
+    """The content of an annotation file.
+
+    Attributes:
+        path: the file.
+        category_ids: of each class; ascending, holes allowed.
+        class_names: of each class.
+        images: in the order of the file.
+        num_without_area: boxes that were left out because they have no area.
+    """
+
+    path: str
+    category_ids: list[int]
+    class_names: list[str]
+    images: list[AnnotatedImage]
+    num_without_area: int
 
 
 def detection_example(

@@ -1,6 +1,5 @@
 """Reads annotations in COCO's format, and says exactly what is wrong with them."""
 
-import dataclasses
 import json
 import logging
 import math
@@ -11,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sact_tf.detection.data.annotated_image import AnnotatedImage
+from sact_tf.detection.data.annotated_image import AnnotatedImage, CocoAnnotations
+from sact_tf.detection.data.coco_doubts import doubts
 from sact_tf.errors import UserError
+from sact_tf.text import has_line_break
 
 _logger = logging.getLogger(__name__)
 
@@ -22,32 +23,14 @@ _TOLERANCE = 1.0
 _LARGEST_ID = 2**63 - 1
 
 
-@dataclasses.dataclass
-class CocoAnnotations:
-    """The content of an annotation file.
-
-    Attributes:
-        path: the file.
-        category_ids: of each class; ascending, holes allowed.
-        class_names: of each class.
-        images: in the order of the file.
-        num_without_area: boxes that were left out because they have no area.
-    """
-
-    path: str
-    category_ids: list[int]
-    class_names: list[str]
-    images: list[AnnotatedImage]
-    num_without_area: int
-
-
 def read_annotations(path: str | os.PathLike) -> CocoAnnotations:
     """Reads and checks a COCO file of object instances.
 
     Only `images` (`id`, `file_name`, and where given `height` and `width`), `categories` (`id`,
-    `name`) and `annotations` (`id`, `image_id`, `category_id`, `bbox`, and where given `area` and
+    `name`) and `annotations` (`image_id`, `category_id`, `bbox`, and where given `area` and
     `iscrowd`) are looked at. Boxes may reach over the border. Boxes without area, inside or at the
-    border of the image, are left out and counted.
+    border of the image, are left out and counted. What is allowed, but looks like a mistake, is
+    warned about (`coco_doubts`).
 
     Args:
         path: the JSON file.
@@ -70,9 +53,12 @@ def read_annotations(path: str | os.PathLike) -> CocoAnnotations:
         for image_id, image in images.items()
     ]
     ids = sorted(categories)
-    return CocoAnnotations(
+    found = CocoAnnotations(
         os.fspath(path), ids, [categories[number] for number in ids], annotated, without_area
     )
+    for doubt in doubts(found):
+        _logger.warning("%s: %s", path, doubt)
+    return found
 
 
 class _Nonsense(UserError):
@@ -81,7 +67,7 @@ class _Nonsense(UserError):
 
 def _read_json(path: pathlib.Path) -> dict[str, list]:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
@@ -105,6 +91,8 @@ def _read_categories(entries: list) -> dict[int, str]:
         name = entry.get("name")
         if not isinstance(name, str) or not name:
             raise _Nonsense(f"category {number}: expected a name, received {name!r}")
+        if has_line_break(name):
+            raise _Nonsense(f"category {number}: expected a name of one line, received {name!r}")
         categories[number] = name
     if not categories:
         raise _Nonsense("there are no categories")
@@ -136,14 +124,15 @@ def _read_objects(entries: list, images, categories) -> tuple[dict[int, list], i
     per_image: dict[int, list] = {number: [] for number in images}
     # Categories in the order of their ids, which never pass through floats.
     classes = {number: label for label, number in enumerate(sorted(categories))}
-    seen, without_area = set(), 0
-    for entry in entries:
-        number = _id(entry, "annotation")
-        image, category = entry.get("image_id"), entry.get("category_id")
-        where = f"annotation {number} of image {image!r}"
-        if number in seen:
-            raise _Nonsense(f"{where}: the annotation id {number} is given twice")
-        seen.add(number)
+    without_area = 0
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise _Nonsense(f"expected every annotation to be an object, received {entry!r:.99}")
+        image: Any = entry.get("image_id")
+        category: Any = entry.get("category_id")
+        # Nothing needs the ids of annotations, so whatever stands there will do.
+        number = f"{entry['id']!r:.99}" if "id" in entry else f"at place {position} of the list"
+        where = f"annotation {number} of image {image!r:.99}"
         for key, value in (("image_id", image), ("category_id", category)):
             if not _is_int(value):
                 raise _Nonsense(f"{where}: expected {key} to be an int, received {value!r:.99}")
@@ -155,7 +144,7 @@ def _read_objects(entries: list, images, categories) -> tuple[dict[int, list], i
                 f"{_shown(sorted(categories))})"
             )
         box = _read_box(entry.get("bbox"), where)
-        crowd = entry.get("iscrowd", 0)
+        crowd = 0 if entry.get("iscrowd") is None else entry["iscrowd"]
         if crowd not in (0, 1):
             raise _Nonsense(f"{where}: expected iscrowd to be 0 or 1, received {crowd!r}")
         area = entry.get("area")

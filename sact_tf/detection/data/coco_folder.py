@@ -1,7 +1,6 @@
 """Data sets in COCO's format: a JSON file of annotations and a folder of images."""
 
 import dataclasses
-import functools
 import logging
 import os
 import pathlib
@@ -14,13 +13,24 @@ from sact_tf.data.checks import check_split
 from sact_tf.data.identity import DataIdentity, hashed
 from sact_tf.data.listing.copies import warn_of_copies
 from sact_tf.data.pipeline import trial_reading
+from sact_tf.data.pipeline.grey_levels import GreyLevels
+from sact_tf.data.pipeline.remarks import Remarks
 from sact_tf.detection.data.annotated_image import (
     AnnotatedImage,
+    CocoAnnotations,
     coco_ground_truth,
     detection_example,
 )
-from sact_tf.detection.data.coco_annotations import CocoAnnotations, has_area, read_annotations
+from sact_tf.detection.data.coco_annotations import has_area, read_annotations
+from sact_tf.detection.data.coco_doubts import unused_categories
 from sact_tf.detection.data.detection_data import DetectionData, DetectionExample
+from sact_tf.detection.data.image_files import (
+    check_apart,
+    existing_name,
+    files_of_several,
+    found_instead,
+    real_paths,
+)
 from sact_tf.errors import UserError
 from sact_tf.images.decoding import decode_stored
 from sact_tf.images.orientation import upright
@@ -39,11 +49,13 @@ class CocoFolder(DetectionData):
     that a camera has marked as turned see `orientation`.
 
     All held-out images, and up to 50,000 training images of 1 GiB together, are read once at
-    construction, so that a damaged one is reported before training starts.
+    construction, so that a damaged one is reported before training starts. What is allowed but
+    looks like a mistake is warned about, one line each.
 
     Args:
         train_annotations: JSON file, see `read_annotations`.
-        train_images: folder that the file names are relative to.
+        train_images: folder that the file names are relative to; backslashes in them are read as
+            slashes where only that is there.
         validation_annotations, validation_images: likewise, held out; with the same categories, and
             without images that are trained on. The folder of images may be the same.
         preprocessing: see `sact_tf.detection.preprocessing`.
@@ -74,7 +86,7 @@ class CocoFolder(DetectionData):
                 f"Expected orientation to be one of {ORIENTATIONS}, got {orientation!r}"
             )
         self._orientation = orientation
-        self._said: dict[str, str] = {}
+        self._remarks = Remarks()
         train = read_annotations(train_annotations)
         validation = read_annotations(validation_annotations)
         _check_same_categories(train, validation)
@@ -90,12 +102,22 @@ class CocoFolder(DetectionData):
             self._folders[split] = pathlib.Path(folder).expanduser()
             if not self._folders[split].is_dir():
                 raise UserError(f"{folder}: no such folder of images")
+            for image in self._annotations[split].images:
+                image.file_name = existing_name(self._folders[split], image.file_name)
             self._check_folder(split)
-        _check_apart(self._files("train"), self._files("validation"))
-        for split in ("validation", "train"):
-            # What is held out is read to the last image in any case, after all the training.
-            reads = split == "validation" or self._are_few(split)
-            self._take_out_unreadable(split, self._read if reads else self._look_for)
+        unused = unused_categories(train)
+        if unused:
+            _logger.warning("%s: %s", train.path, unused)
+        real = {split: real_paths(self._files(split)) for split in self._annotations}
+        check_apart(real["train"], real["validation"])
+        for split, annotations in self._annotations.items():
+            line = files_of_several(annotations.images, real[split])
+            if line:
+                _logger.warning("%s: %s", annotations.path, line)
+        # What is held out is read to the last image in any case, after all the training.
+        self._take_out_unreadable("validation", self._read)
+        self._look_at_training_images()
+        self._remarks.say()
         warn_of_copies(self._files("train"), self._files("validation"))
 
     def identity(self) -> DataIdentity:
@@ -129,7 +151,8 @@ class CocoFolder(DetectionData):
             with open(self._file(split, image), "rb") as file:
                 data = file.read()
         except OSError as error:
-            raise UserError(f"{source}: cannot be read ({error.strerror})") from None
+            instead = found_instead(self._folders[split], image.file_name)
+            raise UserError(f"{source}: cannot be read ({error.strerror}){instead}") from None
         pixels = self._decode(data, source, image)
         kept = np.ones([len(image.boxes)], bool)
         if image.height is None:  # Not checked when the annotations were read.
@@ -141,9 +164,8 @@ class CocoFolder(DetectionData):
     def _decode(self, data: bytes, source: str, image: AnnotatedImage) -> np.ndarray:
         annotated = (image.height, image.width) if image.height is not None else None
         pixels, warning = decode_as_annotated(data, source, annotated, self._orientation)
-        # Atomic: many threads read.
-        if warning is not None and self._said.setdefault(warning, source) is source:
-            _logger.warning("%s: %s (said for one image only)", source, warning)
+        if warning is not None:
+            self._remarks.add(warning, source)
         return pixels
 
     def _path(self, split: str, index: int) -> str:
@@ -157,21 +179,35 @@ class CocoFolder(DetectionData):
         return [str(self._file(split, image)) for image in self._annotations[split].images]
 
     def _look_for(self, split: str, index: int) -> None:
-        if not self._file(split, self._annotations[split].images[index]).is_file():
-            raise UserError(f"{self._path(split, index)}: the file is missing")
+        image = self._annotations[split].images[index]
+        if not self._file(split, image).is_file():
+            instead = found_instead(self._folders[split], image.file_name)
+            raise UserError(f"{self._path(split, index)}: the file is missing{instead}")
 
     def _check_folder(self, split: str) -> None:
         """A folder without any of the files is the wrong one."""
         annotations = self._annotations[split]
         files = self._files(split)
         if files and not any(map(os.path.isfile, files)):
+            name = annotations.images[0].file_name
             raise UserError(
                 f"{self._folders[split]}: none of the {len(files)} images of {annotations.path} "
-                f"is there, such as {annotations.images[0].file_name}"
+                f"is there, such as {name}{found_instead(self._folders[split], name)}"
             )
 
-    def _are_few(self, split: str) -> bool:
-        return trial_reading.are_few(self._files(split))
+    def _look_at_training_images(self) -> None:
+        """Reads all of them if they are few, else some."""
+        levels = GreyLevels()
+
+        def look(index: int) -> None:
+            levels.look_at(self._path("train", index), self._read("train", index).image)
+
+        if trial_reading.are_few(self._files("train")):
+            self._take_out_unreadable("train", lambda _, index: look(index))
+        else:
+            self._take_out_unreadable("train", self._look_for)
+            levels.look_at_sample(look, self.num_examples("train"))
+        levels.warn()
 
     def _take_out_unreadable(self, split: str, read: Callable[[str, int], object]) -> None:
         """Reads every image; refuses, or takes out, those that cannot be read."""
@@ -234,24 +270,6 @@ def decode_as_annotated(
                 "stored one, which is used; predictions turn it"
             )
     return np.ascontiguousarray(choices[chosen]), warning
-
-
-def _check_apart(train: list[str], validation: list[str]) -> None:
-    """Raises a `UserError` if a file is in both splits."""
-    folder = functools.cache(os.path.realpath)
-
-    def real(path):
-        if os.path.islink(path):
-            return os.path.realpath(path)
-        return os.path.join(folder(os.path.dirname(path)), os.path.basename(path))
-
-    known = set(map(real, train))
-    shared = [path for path in validation if real(path) in known]
-    if shared:
-        raise UserError(
-            f"{len(shared)} of {len(validation)} held-out images are trained on, too, the first is "
-            f"{shared[0]}; validation_annotations must not name files of train_annotations"
-        )
 
 
 def _check_same_categories(train: CocoAnnotations, validation: CocoAnnotations) -> None:
