@@ -230,6 +230,9 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
 
         Returns:
             Dict of the places that kept their own weights, as `block1/unit_2`, with the reason.
+
+        Raises:
+            UserError: nothing of the backbone fits.
         """
         return warm_start_detector(self, source)
 

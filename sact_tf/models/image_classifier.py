@@ -151,6 +151,9 @@ class ImageClassifier(AdaptiveModel, TakesImageBatches):
 
         Returns:
             Dict of the places that kept their own weights, as `block1/unit_2`, with the reason.
+
+        Raises:
+            UserError: nothing of the backbone fits.
         """
         uncovered = self.backbone.warm_start(source)
         if not isinstance(source, ImageClassifier):

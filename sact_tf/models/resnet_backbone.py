@@ -331,6 +331,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
 
         Raises:
             ValueError: the source is no such model.
+            UserError: nothing of it fits, neither the stem nor a unit.
         """
         if not isinstance(source, AdaptiveModel):
             raise ValueError(

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from sact_tf.errors import UserError
 from sact_tf.layers.halting_score import HaltingScore
 from sact_tf.models.class_names import matching_classes, shown_classes
+
+_SHOWN = 3
 
 
 def copy_layers(
@@ -90,17 +93,38 @@ def warm_start_backbone(
 
     Returns:
         As `copy_layers`, in the order of the network.
+
+    Raises:
+        UserError: nothing fits, neither the stem nor a unit; says what both networks are.
     """
     uncovered: dict[str, str] = {}
-    theirs = _layers(source)
+    ours, theirs = _layers(target), _layers(source)
     halting = halting and target.halting_kind == source.halting_kind
-    for place, layer in _layers(target).items():
+    for place, layer in ours.items():
         if isinstance(layer, HaltingScore):
             sources, missing = theirs if halting else {}, "halting"
         else:
             sources, missing = theirs, "the source has no such unit"
         uncovered |= copy_layers({place: layer}, sources, missing)
+    wanted = [place for place, layer in ours.items() if not isinstance(layer, HaltingScore)]
+    # A head alone, or halting scores, are worth nothing on other features.
+    if all(place in uncovered for place in wanted):
+        reasons = "; ".join(f"{place}: {uncovered[place]}" for place in wanted[:_SHOWN])
+        raise UserError(
+            f"a warm start from a network of which nothing fits; looked for {_described(target)}, "
+            f"found {_described(source)} ({reasons}{'; ...' if len(wanted) > _SHOWN else ''})"
+        )
     return uncovered
+
+
+def _described(backbone: keras.Model) -> str:
+    config = backbone.get_config()
+    units = "-".join(map(str, config["units"]))
+    return (
+        f"a stem {config['stem']!r} of {config['stem_channels']} channels for images of "
+        f"{config['image_shape'][-1]} and {config['unit']} units {units} from "
+        f"{config['base_channels']} channels on"
+    )
 
 
 def _layers(backbone):

@@ -16,11 +16,15 @@ def make_detector():
     def make(halting="sact", unit="basic", random=True, backbone=None, **options):
         extractor = ResNetBackbone(
             (2, 2, 2),
-            base_channels=4,
-            stem_channels=4,
             unit=unit,
             halting=halting,
-            **{"halting_bias": -1.0, "batch_norm_momentum": 0.9, **(backbone or {})},
+            **{
+                "base_channels": 4,
+                "stem_channels": 4,
+                "halting_bias": -1.0,
+                "batch_norm_momentum": 0.9,
+                **(backbone or {}),
+            },
         )
         arguments = {
             "anchor_sizes": (16, 32),

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier, ResNetBackbone
 from tests.harness import assert_same, randomize
 
@@ -82,6 +83,20 @@ class TestWarmStart:
         assert_same(ours.scores.kernel[:, 2], own[0][:, 2])
         assert_same(ours.postnorm.get_weights(), theirs.postnorm.get_weights())
         assert_same(detector.rpn.get_weights(), source.rpn.get_weights())
+
+    @pytest.mark.parametrize("kind", ["classifier", "backbone", "detector"])
+    def test_from_something_of_which_nothing_fits(self, make_detector, kind):
+        other = {"base_channels": 8, "stem_channels": 8}
+        if kind == "detector":
+            source = make_detector(backbone=other)
+        else:
+            source = ResNetBackbone((2, 2, 2), unit="basic", **other)
+            source = source if kind == "backbone" else ImageClassifier(source, 3)
+        detector = make_detector()
+        before = detector.get_weights()
+        with pytest.raises(UserError, match="nothing fits; looked for .* 4 channels on, found .*8"):
+            detector.warm_start(source)
+        assert_same(detector.get_weights(), before)
 
     def test_from_something_else(self, make_detector):
         with pytest.raises(ValueError, match="ResNetBackbone"):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import sact_tf
+from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier, ResNetBackbone
 from sact_tf.models.class_names import matching_classes
 from tests.harness import assert_same, padded_batch
@@ -368,6 +369,24 @@ class TestWarmStart:
         double = make_classifier(dtype="float64", seed=3)
         double.warm_start(make_classifier(seed=2))
         assert_same(double.head.get_weights(), make_classifier(seed=2).head.get_weights(), 0)
+
+    @pytest.mark.parametrize("kind", ["classifier", "backbone"])
+    def test_a_source_of_which_nothing_fits(self, kind):
+        make = make_classifier if kind == "classifier" else make_backbone
+        target = make(base_channels=8, stem_channels=8, seed=1)
+        before = target.get_weights()
+        with pytest.raises(UserError) as raised:
+            target.warm_start(make(seed=2, image_shape=(None, None, 1)))
+        message = str(raised.value)
+        assert "nothing fits; looked for a stem 'imagenet' of 8 channels for images of 3" in message
+        assert "units 2-3 from 8 channels on, found a stem" in message
+        assert "(stem: shapes differ; block1/unit_1: shapes differ; " in message
+        assert_same(target.get_weights(), before, 0)
+
+    def test_a_stem_alone_is_something(self):
+        target, source = make_backbone(base_channels=8, seed=1), make_backbone(seed=2)
+        assert "stem" not in target.warm_start(source)
+        assert_same(target.stem.get_weights(), source.stem.get_weights(), 0)
 
     def test_a_source_that_is_no_backbone(self):
         foreign = keras.Sequential([keras.layers.Dense(2)])

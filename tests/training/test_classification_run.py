@@ -209,6 +209,15 @@ def test_a_run_that_has_begun_starts_from_nowhere_else(prepare, tmp_path, capsys
     assert "train.warm_start has no effect" in capsys.readouterr().out
 
 
+def test_a_warm_start_of_which_nothing_fits_is_refused(prepare, tmp_path):
+    backbone = sact_tf.models.ResNetBackbone.cifar(2, base_channels=8)
+    sact_tf.models.ImageClassifier(backbone, 10).save(tmp_path / "wide.keras")
+    expected = "train.warm_start=.*wide.keras: .* nothing fits; looked for .*, found"
+    with pytest.raises(UserError, match=expected):
+        prepare(f"train.warm_start={tmp_path / 'wide.keras'}")
+    assert not (tmp_path / "run").exists()
+
+
 def test_warm_start_from_nothing_names_the_path(prepare, tmp_path):
     with pytest.raises(UserError, match="absent.keras"):
         prepare(f"train.warm_start={tmp_path / 'absent.keras'}")

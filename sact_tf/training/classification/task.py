@@ -55,8 +55,8 @@ class ClassificationTask(Task):
             self.config.evaluation.pictures,
         )
 
-    def warm_start(self, model: ImageClassifier, path: str) -> dict[str, str]:
-        return model.warm_start(load_classifier(path))
+    def load_source(self, path: str) -> ImageClassifier:
+        return load_classifier(path)
 
     def evaluation_line(self, values: dict[str, float]) -> str:
         return (

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import keras
+
 from sact_tf.detection import FasterRCNN
 from sact_tf.detection.data import DetectionData
 from sact_tf.files import atomic_write_text
@@ -47,8 +49,8 @@ class DetectionTask(Task):
             builders.resnet101_flops(self.config.model, model),
         )
 
-    def warm_start(self, model: FasterRCNN, path: str) -> dict[str, str]:
-        return model.warm_start(load_detector_or_classifier(path))
+    def load_source(self, path: str) -> keras.Model:
+        return load_detector_or_classifier(path)
 
     def evaluation_line(self, values: dict[str, float]) -> str:
         return (

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sact_tf.budget import BudgetController
 from sact_tf.data.identity import DataIdentity
+from sact_tf.errors import UserError
 from sact_tf.training.config.training_config import TrainingConfig
 from sact_tf.training.loop.evaluator import Evaluator
 from sact_tf.training.loop.preemption import Preemption
@@ -79,8 +80,20 @@ class Task(abc.ABC):
         """Returns the evaluator on the held-out data."""
 
     @abc.abstractmethod
+    def load_source(self, path: str) -> Any:
+        """Loads the model that a warm start begins from."""
+
     def warm_start(self, model: Any, path: str) -> dict[str, str]:
-        """Takes over weights from elsewhere; returns {place: reason} of what is not covered."""
+        """Takes over weights from elsewhere; returns {place: reason} of what is not covered.
+
+        Raises:
+            UserError: there is no model, or nothing of it fits.
+        """
+        source = self.load_source(path)
+        try:
+            return model.warm_start(source)
+        except UserError as error:
+            raise UserError(f"train.warm_start={path}: {error}") from None
 
     @abc.abstractmethod
     def evaluation_line(self, values: dict[str, float]) -> str:
