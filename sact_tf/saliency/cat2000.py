@@ -18,7 +18,7 @@ import os
 import pathlib
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -39,7 +39,8 @@ class Cat2000Image:
         stem: file name without its ending, such as "001".
         in_first_half: whether it belongs to the first half of its category by file number.
         image_path: existing file.
-        fixations_path, human_map_path: where these belong; reading names a missing file.
+        fixations_path, human_map_path: where these belong, their suffix of either case; reading
+            names a missing file.
     """
 
     category: str
@@ -94,7 +95,7 @@ class Cat2000Image:
 
         Raises:
             UserError: the file is missing, damaged or without `fixLocs`, its size is not the
-                image's, or nobody looked anywhere.
+                image's, nobody looked anywhere, or somebody at every pixel.
         """
         values = _read_mat(self.fixations_path)
         try:
@@ -104,6 +105,11 @@ class Cat2000Image:
         self._check_size(self.fixations_path, fixations.shape)
         if not len(fixations):
             raise UserError(f"{self.fixations_path}: no fixations in {_MAT_KEY}")
+        if fixations.covers_image:
+            raise UserError(
+                f"{self.fixations_path}: every pixel is fixated in {_MAT_KEY}, so that there is "
+                "nothing to tell fixated pixels from"
+            )
         return fixations
 
     def read_human_map(self) -> np.ndarray:
@@ -167,22 +173,38 @@ class Cat2000:
             )
         self.categories = tuple(name for name in found if not categories or name in categories)
         self.images = tuple(
-            self._image(name, path, index < len(found[name]) // 2)
-            for name in self.categories
-            for index, path in enumerate(found[name])
+            image for name in self.categories for image in self._images(name, found[name])
         )
 
-    def _image(self, category: str, path: pathlib.Path, in_first_half: bool) -> Cat2000Image:
-        human_maps = self.data_dir / _HUMAN_MAPS / category
-        candidates = [human_maps / (path.stem + suffix) for suffix in _SUFFIXES]
-        return Cat2000Image(
-            category=category,
-            stem=path.stem,
-            in_first_half=in_first_half,
-            image_path=path,
-            fixations_path=self.data_dir / _FIXATIONS / category / f"{path.stem}.mat",
-            human_map_path=next((c for c in candidates if c.is_file()), candidates[0]),
-        )
+    def _images(self, category: str, paths: Sequence[pathlib.Path]) -> Iterator[Cat2000Image]:
+        """The images of a category; `paths` are in the order of their numbers."""
+        fixations = _Folder(self.data_dir / _FIXATIONS / category)
+        human_maps = _Folder(self.data_dir / _HUMAN_MAPS / category)
+        for index, path in enumerate(paths):
+            yield Cat2000Image(
+                category=category,
+                stem=path.stem,
+                in_first_half=index < len(paths) // 2,
+                image_path=path,
+                fixations_path=fixations.find(path.stem, (".mat",)),
+                human_map_path=human_maps.find(path.stem, _SUFFIXES),
+            )
+
+
+class _Folder:
+    """The files of a folder, whether or not it is there."""
+
+    def __init__(self, path: pathlib.Path):
+        self._path = path
+        entries = sorted(path.iterdir()) if path.is_dir() else []
+        # Of 1.JPG and 1.jpg the latter, which comes last.
+        self._files = {entry.stem + entry.suffix.lower(): entry for entry in entries}
+
+    def find(self, stem: str, suffixes: Sequence[str]) -> pathlib.Path:
+        """The file with one of these suffixes, in letters of either case; else where it belongs."""
+        names = [stem + suffix for suffix in suffixes]
+        found = [self._files[name] for name in names if name in self._files]
+        return found[0] if found else self._path / names[0]
 
 
 def _list_images(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -87,6 +87,11 @@ class Fixations:
     def __len__(self) -> int:
         return self.rows.size
 
+    @property
+    def covers_image(self) -> bool:
+        """Whether every pixel was fixated, so that there are none to tell them from."""
+        return bool(self.to_map().all())
+
     def to_map(self) -> np.ndarray:
         """Bool [height, width], true at the fixated pixels."""
         fixation_map = np.zeros(self.shape, bool)

@@ -85,8 +85,16 @@ def search_scores(ponder_map: ArrayLike, fixations: Fixations, grid: ParameterGr
 
     Returns:
         float64 [blur sizes, 1 + center weights]; the first column is the ponder map alone.
+
+    Raises:
+        UserError: at the grid's resolution there is no pixel without a fixation.
     """
     fixations = fixations.resized(grid.height, grid.width)
+    if fixations.covers_image:
+        raise UserError(
+            f"every pixel is fixated at the {grid.width}x{grid.height} pixels of the search; "
+            "expected some without a fixation, as there are at a larger size"
+        )
     center = postprocessing.center_baseline(grid.height, grid.width, grid.center_width)
     scores = np.empty((len(grid.blur_sizes), 1 + len(grid.center_weights)))
     for row, blur_size in enumerate(grid.blur_sizes):

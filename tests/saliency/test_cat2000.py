@@ -116,6 +116,10 @@ def _hdf5(path):
         (lambda path: scipy.io.savemat(path, {"fixLocs": "text"}), "001.mat: "),
         (lambda path: scipy.io.savemat(path, {"fixLocs": np.zeros((108, 192))}), "no fixations"),
         (
+            lambda path: scipy.io.savemat(path, {"fixLocs": np.ones((108, 192))}),
+            "every pixel is fixated",
+        ),
+        (
             lambda path: scipy.io.savemat(path, {"fixLocs": np.ones((192, 108))}),
             "108x192 pixels, but the image .*001.jpg has 192x108",
         ),
@@ -145,6 +149,25 @@ def test_human_maps_that_cannot_be_used_are_named(data_dir, damage, message):
     with pytest.raises(UserError, match=message) as caught:
         image.read_human_map()
     assert str(image.human_map_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "kind, suffix", [("Stimuli", "JPG"), ("FIXATIONLOCS", "MAT"), ("FIXATIONMAPS", "Jpg")]
+)
+def test_suffixes_of_either_case_are_found(data_dir, kind, suffix):
+    for path in (data_dir / kind / "Action").glob("004.*"):
+        path.rename(path.with_suffix(f".{suffix}"))
+    image = Cat2000(data_dir).images[3]
+    assert image.name == "Action/004" and image.in_first_half is False
+    assert image.read_image().shape == (108, 192, 3)
+    assert len(image.read_fixations()) and image.read_human_map().shape == (108, 192)
+
+
+def test_of_two_suffixes_the_usual_one_counts(data_dir):
+    folder = data_dir / "FIXATIONMAPS" / "Action"
+    for suffix in ("JPG", "png"):
+        (folder / f"004.{suffix}").write_bytes(b"not an image")
+    assert Cat2000(data_dir).images[3].human_map_path == folder / "004.jpg"
 
 
 def test_damaged_images_are_named(data_dir):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sact_tf import saliency
+from sact_tf.errors import UserError
 from sact_tf.saliency import Fixations, ParameterGrid
 
 
@@ -18,6 +19,16 @@ def test_search_scores_are_the_metric_of_every_combination():
                 ponder_map, 45, 80, sigma=sigma, center_weight=weight, center_width=0.25
             )
             assert scores[i, j] == saliency.auc_judd(expected, small)
+
+
+def test_fixations_that_leave_nothing_at_the_size_of_the_search():
+    everywhere = np.zeros((20, 20))
+    everywhere[::2, ::2] = 1
+    grid = ParameterGrid((0.0,), (1.0,), height=10, width=10)
+    with pytest.raises(UserError, match="every pixel is fixated at the 10x10 pixels of the search"):
+        saliency.search_scores(np.eye(10), Fixations.from_map(everywhere), grid)
+    everywhere[0, 0] = 0
+    saliency.search_scores(np.eye(10), Fixations.from_map(everywhere), grid)
 
 
 def test_choose_takes_the_best_mean():

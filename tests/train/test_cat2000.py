@@ -218,6 +218,7 @@ def test_images_that_cannot_be_used_are_left_out_and_named(data_dir, planted, tm
     fixations = data_dir / "FIXATIONLOCS"
     (fixations / "Action" / "001.mat").unlink()
     scipy.io.savemat(fixations / "Action" / "004.mat", {"fixLocs": np.zeros((108, 192))})
+    scipy.io.savemat(fixations / "Action" / "002.mat", {"fixLocs": np.ones((108, 192))})
     scipy.io.savemat(fixations / "Art" / "002.mat", {"fixLocs": np.ones((192, 108))})
     Image.new("L", (50, 50)).save(data_dir / "FIXATIONMAPS" / "Art" / "005.jpg")
     (data_dir / "Stimuli" / "Art" / "006.jpg").write_bytes(b"not an image")
@@ -231,6 +232,7 @@ def test_images_that_cannot_be_used_are_left_out_and_named(data_dir, planted, tm
     reasons = {entry["image"]: entry["reason"] for entry in metrics["left_out"]}
     expected = {
         "Action/001": "001.mat: no such file",
+        "Action/002": "every pixel is fixated",
         "Action/004": "no fixations",
         "Art/002": "108x192 pixels, but the image",
         "Art/005": "50x50 pixels, but the image",
@@ -240,15 +242,26 @@ def test_images_that_cannot_be_used_are_left_out_and_named(data_dir, planted, tm
     for name, reason in expected.items():
         assert reason in reasons[name]
         assert name in result.stdout
-    assert "5 images were left out" in result.stdout
-    assert metrics["num_left_out"] == 5
-    assert (metrics["num_search_images"], metrics["num_images"]) == (4, 3)
+    assert "6 images were left out" in result.stdout
+    assert metrics["num_left_out"] == 6
+    assert (metrics["num_search_images"], metrics["num_images"]) == (3, 3)
     assert metrics["categories"]["Action"]["num_images"] == 2
     # The rest is scored as before.
     names = ("Action/005", "Action/006", "Art/004")
     expected = _Expected(data_dir)
     center = np.mean([expected.scores(name, expected.center)[0] for name in names])
     assert metrics["overall"]["center_baseline"]["auc_judd"] == pytest.approx(center, abs=1e-6)
+
+
+def test_fixations_too_dense_for_the_search_are_left_out_by_name(data_dir, planted, tmp_path):
+    dense = np.zeros((108, 192))
+    dense[::2, ::2] = 1
+    scipy.io.savemat(data_dir / "FIXATIONLOCS" / "Art" / "001.mat", {"fixLocs": dense})
+    grid = sact_tf.saliency.ParameterGrid((0.0,), (1.0,), _CENTER_WIDTH, 54, 96)
+    metrics = _evaluate(planted, data_dir, tmp_path / "run", grid=grid)
+    (left_out,) = metrics["left_out"]
+    assert left_out["image"] == "Art/001"
+    assert "Art/001.mat: every pixel is fixated at the 96x54" in left_out["reason"]
 
 
 def test_an_interrupted_run_goes_on(data_dir, planted, tmp_path, capsys):

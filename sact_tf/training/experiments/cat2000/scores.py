@@ -53,7 +53,11 @@ class ImageScorer:
         key = digest(__version__, cached.key, _points(fixations), self.grid)
         scores = self.search_cache.load(image.name, key)
         if scores is None:
-            scores = saliency.search_scores(self.read_map(cached), fixations, self.grid)
+            ponder_map = self.read_map(cached)
+            try:
+                scores = saliency.search_scores(ponder_map, fixations, self.grid)
+            except UserError as error:
+                raise UserError(f"{image.fixations_path}: {error}") from None
             self.search_cache.save(image.name, key, scores)
         return scores
 
