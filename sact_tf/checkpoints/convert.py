@@ -93,7 +93,7 @@ def _read_class_names(path: str | os.PathLike | None) -> list[str] | None:
     if path is None:
         return None
     try:
-        text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
+        text = pathlib.Path(path).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--class_names={path}: cannot be read as text ({error})") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

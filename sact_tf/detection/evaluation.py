@@ -122,7 +122,7 @@ def _loaded(content: Any) -> Any:
     if not isinstance(content, str | os.PathLike):
         return content
     try:
-        return json.loads(pathlib.Path(content).expanduser().read_text(encoding="utf-8"))
+        return json.loads(pathlib.Path(content).expanduser().read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UserError(f"{content}: not a readable JSON file ({error})") from None
 

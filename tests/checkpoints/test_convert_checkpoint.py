@@ -25,7 +25,7 @@ data = np.load(sys.argv[2])
 report = model.ponder(data["images"])
 np.savez(sys.argv[3], logits=report["logits"], flops=report["flops"],
          ponder_cost_map=report["ponder_cost_map"])
-print(model.preprocessing, model.class_names[0], model.class_names[-1])
+print(model.preprocessing, *model.class_names[:2], model.class_names[-1])
 print(round(model.backbone.get_config()["ponder_weight"], 6))
 """
 
@@ -44,7 +44,8 @@ def python(*arguments):
 
 def test_a_real_checkpoint_gives_the_authors_numbers(golden, tmp_path):
     names = tmp_path / "names.txt"
-    names.write_text("\n".join(f"class {number}" for number in range(1, 11)) + "\n")
+    lines = "\n".join(f"class {number}" for number in range(1, 11)) + "\n"
+    names.write_text(lines, encoding="utf-8-sig")  # As Windows' editor writes it.
     output = tmp_path / "models" / "sact.keras"
     done = python(
         "-m",
@@ -69,7 +70,7 @@ def test_a_real_checkpoint_gives_the_authors_numbers(golden, tmp_path):
     used = python("-c", USE_THE_MODEL, output, golden / "imagenet_sact.npz", results)
     assert used.returncode == 0, used.stderr
     assert used.stdout.splitlines() == [
-        "{'name': 'imagenet', 'image_size': 224} background class 10",
+        "{'name': 'imagenet', 'image_size': 224} background class 1 class 10",
         "0.01",
     ]
     expected, received = np.load(golden / "imagenet_sact.npz"), np.load(results)

@@ -118,6 +118,17 @@ def test_pycocotools_by_itself_gives_the_same_figures(tmp_path):
     assert ours["AR100"] == theirs.stats[8] and "AP_large" not in ours
 
 
+def test_files_may_begin_with_a_byte_order_mark(tmp_path):
+    truth = content({1: (100, 100)}, [annotation(1, 1, [5, 5, 20, 20], area=400, iscrowd=0)])
+    files = [
+        write_json(tmp_path / "t.json", truth),
+        write_json(tmp_path / "r.json", [result([5, 5, 20, 20], 0.5, 1)]),
+    ]
+    for file in files:
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert evaluate_detections(*files)["mAP"] == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"a": 1}, [{"image_id": 1}], [result([0, 0, 1, 1], image_id=5)],

@@ -203,6 +203,12 @@ def test_overrides_take_lists_texts_with_commas_and_exponents():
     ]  # fmt: skip
 
 
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = write(tmp_path, digits())
+    path.write_text(digits(), encoding="utf-8-sig")
+    assert load(path) == load(write(tmp_path, digits()))
+
+
 _TEXTS = {
     "/x/photos #2": "/x/photos #2",
     "/x/a: b": "/x/a: b",
