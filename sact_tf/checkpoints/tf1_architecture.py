@@ -158,7 +158,8 @@ def _out_channels(name, shapes) -> int:
 
 
 def _examples(shapes) -> str:
-    names = sorted(shapes)
-    if not names:
+    if not shapes:
         return "no variables"
-    return f"{len(names)} others such as {names[0]}"
+    # A kernel says more of a network than its steps and scalars.
+    example = min(shapes, key=lambda name: (-min(len(shapes[name]), 2), name))
+    return f"{len(shapes)} others such as {example}"

@@ -201,6 +201,15 @@ def test_odd_channels_cannot_be_padded(variables):
 def test_foreign_checkpoint():
     with pytest.raises(UserError, match=r"2 others such as conv1/kernel"):
         model_from_variables({"conv1/kernel": np.zeros(3), "resnet_v2_50/x": np.zeros(3)})
+    slim = {
+        "global_step": np.int64(7),
+        "beta1_power": np.float32(0.9),
+        "InceptionV3/Conv2d_1a_3x3/BatchNorm/beta": np.zeros(32),
+        "InceptionV3/Conv2d_1a_3x3/weights": np.zeros([3, 3, 3, 32]),
+        "InceptionV3/Conv2d_1a_3x3/weights/RMSProp": np.zeros([3, 3, 3, 32]),
+    }
+    with pytest.raises(UserError, match="5 others such as InceptionV3/Conv2d_1a_3x3/weights$"):
+        model_from_variables(slim)
     with pytest.raises(UserError, match="has no variables"):
         model_from_variables({})
 
