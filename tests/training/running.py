@@ -37,6 +37,7 @@ evaluation:
   every: 6
   batch_size: 16
   time: false
+  pictures: 3
 runtime:
   deterministic: true
 """

@@ -27,7 +27,10 @@ def _samples(count: int, box=None) -> list[gallery.Sample]:
 
 
 def _gallery(count: int, box=None) -> figures.Picture:
-    rows = {"Low": _samples(count, box), "High": _samples(1, box)}
+    return _gallery_of({"Low": _samples(count, box), "High": _samples(1, box)})
+
+
+def _gallery_of(rows) -> figures.Picture:
     return figures.render(lambda theme: gallery.gallery_figure(rows, (2.0, 3.0), theme=theme))
 
 
@@ -38,6 +41,15 @@ def test_render_gives_transparent_pictures_for_both_themes_and_a_white_one():
     np.testing.assert_array_equal(alone[0, 0], [255] * 4)
     opaque_text = [pixels[pixels[..., 3] == 255][:, :3].mean() for pixels in (light, dark)]
     assert opaque_text[0] != opaque_text[1]
+
+
+def test_the_standalone_picture_is_what_drawing_on_its_page_gives():
+    rows = {"Low": _samples(2)}
+    with figures.styled(figures.LIGHT):
+        figure = gallery.gallery_figure(rows, (2.0, 3.0))
+        drawn = _pixels(figures.to_png(figure, background=figures.LIGHT.page))
+    alone = _pixels(_gallery_of(rows).standalone)
+    assert np.abs(alone.astype(int) - drawn).max() <= 2  # Edges are rounded at another time.
 
 
 def test_gallery_draws_the_box_on_image_and_map():
