@@ -1,5 +1,7 @@
 """Tiny runs."""
 
+import fcntl
+import os
 import pathlib
 
 import pytest
@@ -14,12 +16,24 @@ from tests.training import running
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory) -> pathlib.Path:
-    """The directory of a tiny run, trained and evaluated by a real process. Not to be changed."""
-    directory = tmp_path_factory.mktemp("finished")
-    config = running.write_config(directory)
-    result = running.run("imagenet", f"--config={config}", f"--model_dir={directory / 'run'}")
-    assert result.returncode == 0, result.stderr
-    (directory / "run" / "stdout.txt").write_text(result.stdout)
+    """The directory of a tiny run, trained and evaluated by a real process. Not to be changed.
+
+    All processes of pytest share one.
+    """
+    directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent
+    directory = directory / "finished"
+    directory.mkdir(exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "run" / "stdout.txt").exists():
+            config = running.write_config(directory)
+            result = running.run(
+                "imagenet", f"--config={config}", f"--model_dir={directory / 'run'}"
+            )
+            assert result.returncode == 0, result.stderr
+            (directory / "run" / "stdout.txt").write_text(result.stdout)
     return directory / "run"
 
 
