@@ -5,12 +5,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sact_tf.layers import tuning
 from sact_tf.layers.residual_unit import ResidualUnit
 from sact_tf.ops.activation import leaky_relu
 from sact_tf.ops.active_rows import ActiveRows, sum_by_image
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import subsample, zero_outside
 from sact_tf.ops.row_convolution import convolve_rows
+from sact_tf.ops.row_training import convolve_rows_in_training, sum_by_image_in_training
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -95,12 +97,12 @@ class BasicUnit(ResidualUnit):
             sizes = [rows.num_outer, tf.shape(pieces[0])[0] - rows.num_outer]
             pieces = tf.split(pieces[0], sizes, num=2)
         preact = self.preact.on_rows(pieces, self.activate, training)
-        first = convolve_rows(preact, self.conv1.kernel_tensor, rows.neighbours, rows.num_outer)
+        first = self._convolve_rows(preact, self.conv1, rows, rows.num_outer, training)
         [first] = self.bn1.on_rows([first], self.activate_twice, training)
-        neighbours = rows.neighbours[: rows.num_outer]
-        residual = convolve_rows([first], self.conv2.kernel_tensor, neighbours, rows.num_active)
+        residual = self._convolve_rows([first], self.conv2, rows, rows.num_active, training)
         residual = tf.nn.bias_add(residual, self.conv2.bias_tensor)
-        return residual, sum_by_image(residual, rows, batch)
+        add = sum_by_image_in_training if training else sum_by_image
+        return residual, add(residual, rows, batch)
 
     def flops(self, outer: tf.Tensor | int, inner: tf.Tensor | int) -> tf.Tensor:
         """Operations per image; see `ResidualUnit`."""
@@ -116,6 +118,14 @@ class BasicUnit(ResidualUnit):
         """The activation applied twice, in one."""
         slope = self.negative_slope
         return leaky_relu(inputs, None if slope is None else slope**2)
+
+    def _convolve_rows(self, pieces, layer, rows, num_outputs, training):
+        kernel = layer.kernel_tensor
+        if training:
+            share = tuning.share_for_map_in_training(self.filters)
+            return convolve_rows_in_training(pieces, kernel, rows, num_outputs, share)
+        neighbours = rows.neighbours[: tf.shape(pieces[0])[0]]
+        return convolve_rows(pieces, kernel, neighbours, num_outputs)
 
     def _branch(self, preact, training, valid, outer):
         first = self.conv1(zero_outside(preact, valid), valid=valid)

@@ -18,6 +18,7 @@ from sact_tf.ops.positions import (
 )
 from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.row_convolution import convolve_map, convolve_rows, convolve_rows_on_map
+from sact_tf.ops.row_training import convolve_rows_in_training, sum_by_image_in_training
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -137,7 +138,7 @@ class BottleneckUnit(ResidualUnit):
         reduced = self._reduce_rows(pieces, training)
         spatial = self._convolve_rows(reduced, rows, training)
         [hidden] = self.bn2.on_rows([spatial], self.activate, training)
-        return self._restore_rows(hidden, rows, batch)
+        return self._restore_rows(hidden, rows, batch, training)
 
     def flops(self, outer: tf.Tensor | int, inner: tf.Tensor | int) -> tf.Tensor:
         """Operations per image, shortcut convolution included; see `ResidualUnit`."""
@@ -173,8 +174,11 @@ class BottleneckUnit(ResidualUnit):
         def gathered():
             return convolve_rows(reduced, kernel, rows.neighbours, rows.num_active)
 
+        if training:
+            share = tuning.share_for_map_in_training(self.filters)
+            return convolve_rows_in_training(reduced, kernel, rows, rows.num_active, share)
         limit = tuning.share_for_map(self.filters)
-        if training or limit >= 1:
+        if limit >= 1:
             return gathered()
         share = tf.size(rows.active_positions) / tf.size(rows.row_numbers)
         return tf.cond(
@@ -183,10 +187,10 @@ class BottleneckUnit(ResidualUnit):
             gathered,
         )
 
-    def _restore_rows(self, hidden, rows, batch):
+    def _restore_rows(self, hidden, rows, batch, training):
         residual = tf.matmul(hidden, self.conv3.kernel_tensor[0, 0])
         residual = tf.nn.bias_add(residual, self.conv3.bias_tensor)
-        total = sum_by_image(hidden, rows, batch)
+        total = (sum_by_image_in_training if training else sum_by_image)(hidden, rows, batch)
         return residual, _linear(total, self.conv3, count_by_image(rows, batch, total.dtype))
 
 

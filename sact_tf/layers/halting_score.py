@@ -5,12 +5,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sact_tf.layers import tuning
 from sact_tf.layers.network_layer import NetworkLayer
 from sact_tf.ops.active_rows import ActiveRows, count_by_image
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import mean_over, zero_outside
 from sact_tf.ops.precision import sum_dtype
 from sact_tf.ops.row_convolution import sum_neighbour_rows, sum_neighbours
+from sact_tf.ops.row_training import sum_neighbour_rows_in_training
 
 KINDS = ("act", "sact")
 
@@ -121,7 +123,11 @@ class HaltingScore(NetworkLayer):
         images = count_by_image(rows, tf.shape(mean)[0])[:, 0] > 0
         logits = tf.gather(self._global_logits(mean, training, images)[:, 0, 0], rows.images)
         products = self._local_products([active, ring], training)
-        local = sum_neighbour_rows(products, rows.neighbours, rows.num_active)
+        if training:
+            share = tuning.SHARE_FOR_MAP_OF_SUMS
+            local = sum_neighbour_rows_in_training(products, rows, share)
+        else:
+            local = sum_neighbour_rows(products, rows.neighbours, rows.num_active)
         return tf.sigmoid(logits + (local + self.local_conv.bias_tensor))
 
     def flops(self, positions: tf.Tensor) -> tf.Tensor:

@@ -22,3 +22,16 @@ def share_for_map(filters: int) -> float:
     the network ("Where a map is convolved whole" in docs/performance.md).
     """
     return 0.25 + filters / 256
+
+
+def share_for_map_in_training(filters: int) -> float:
+    """The same in training, where the gradients gather nine neighbours or convolve maps, too.
+
+    A line through 16 to 512 filters, 2026-11-26: a single 3x3 convolution and its gradients on maps
+    of 56x56 to 7x7, timed by hand ("Training" in docs/performance.md).
+    """
+    return 0.3 + filters / 512
+
+
+# The same of the halting scores' sums over neighbours, which are of nine columns at any width.
+SHARE_FOR_MAP_OF_SUMS = 0.3

@@ -18,15 +18,7 @@ from sact_tf.ops.active_rows import ActiveRows, neighbours_at
 
 def take_rows(features: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """`tf.gather` of rows of which none is taken twice: [R, ...], int32 [A] -> [A, ...]."""
-    return _take(features, index, tf.gather)
 
-
-def keep_rows(features: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
-    """`take_rows` of an increasing index, which copies nothing where all rows are kept."""
-    return _take(features, kept, _keep)
-
-
-def _take(features, index, gather):
     @tf.custom_gradient
     def take(features, index):
         index = _local(index)
@@ -36,9 +28,36 @@ def _take(features, index, gather):
             zeros = tf.zeros(shape, upstream.dtype)
             return tf.tensor_scatter_nd_update(zeros, index[:, tf.newaxis], upstream), None
 
-        return gather(features, index), gradient
+        return tf.gather(features, index), gradient
 
     return take(features, index)
+
+
+def part_rows(features: tf.Tensor, kept: tf.Tensor, gone: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Parts rows in two; copies nothing where all are kept.
+
+    Args:
+        features: [R, C].
+        kept, gone: int32 [K] and [R - K], increasing; each row is in one of them.
+
+    Returns:
+        `(kept, gone)`: [K, C], [R - K, C].
+    """
+
+    @tf.custom_gradient
+    def part(features, kept, gone):
+        kept, gone = _local(kept), _local(gone)
+
+        def gradient(*upstream):
+            def put_together():
+                order = tf.math.invert_permutation(tf.concat([kept, gone], axis=0))
+                return tf.gather(tf.concat(upstream, axis=0), order)
+
+            return tf.cond(tf.size(gone) > 0, put_together, lambda: upstream[0]), None, None
+
+        return (_keep(features, kept), tf.gather(features, gone)), gradient
+
+    return part(features, kept, gone)
 
 
 def _keep(features, kept):
@@ -57,6 +76,8 @@ def regroup_rows(
     numbers: Sequence[tf.Tensor],
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Moves rows that have halted out of the active ones, and into the ring what is read of them.
+
+    Where all stay active, the ring has to stay as it is, too.
 
     Args:
         active, ring: [A, C], [E, C].
@@ -79,9 +100,14 @@ def regroup_rows(
         pieces = [tf.gather(active, halted), tf.gather(ring, stayed - num_active)]
 
         def gradient(*upstream):
-            zeros = tf.zeros([1, active.shape[-1]], active.dtype)
-            padded = tf.concat([zeros, *upstream], axis=0)
-            return (*[None] * 4, *(tf.gather(padded, number) for number in numbers))
+            def pick():
+                zeros = tf.zeros([1, active.shape[-1]], active.dtype)
+                padded = tf.concat([zeros, *upstream], axis=0)
+                return tuple(tf.gather(padded, number) for number in numbers)
+
+            # Where none has halted, the ring is the same, too.
+            some_halted = tf.size(kept) < num_active
+            return (*[None] * 4, *tf.cond(some_halted, pick, lambda: upstream))
 
         return (_keep(active, kept), tf.dynamic_stitch(places, pieces)), gradient
 
@@ -110,22 +136,43 @@ def convolve_rows(
     def convolve(neighbours, num_outputs, kernel, *pieces):
         neighbours, num_outputs, kernel = map(_local, (neighbours, num_outputs, kernel))
         pieces = list(map(_local, pieces))
-        columns = _windows(pieces, neighbours[:num_outputs])
+        columns = windows(pieces, neighbours[:num_outputs])
         outputs = tf.matmul(columns, _as_matrix(kernel))
 
         def gradient(upstream):
-            kernel_gradient = tf.matmul(columns, upstream, transpose_a=True)
-            kernel_gradient = tf.reshape(kernel_gradient, tf.shape(kernel))
-            readers = _readers(neighbours, num_outputs)
-            transposed = _as_matrix(tf.transpose(kernel, [0, 1, 3, 2]))
-            gradient = tf.matmul(_windows([upstream], readers), transposed)
+            of_kernel, of_rows = convolution_gradients(
+                columns, kernel, neighbours, num_outputs, upstream
+            )
             sizes = [tf.shape(piece)[0] for piece in pieces]
-            gradients = tf.split(gradient, sizes, num=len(pieces))
-            return (None, None, kernel_gradient, *gradients)
+            return (None, None, of_kernel, *tf.split(of_rows, sizes, num=len(pieces)))
 
         return outputs, gradient
 
     return convolve(neighbours, num_outputs, kernel, *pieces)
+
+
+def convolution_gradients(
+    columns: tf.Tensor,
+    kernel: tf.Tensor,
+    neighbours: tf.Tensor,
+    num_outputs: tf.Tensor,
+    upstream: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Gradients of `convolve_rows`, of its kernel and of all its rows.
+
+    Args:
+        columns: [A, 9 * N], the `windows` of the outputs.
+        kernel, neighbours, num_outputs: as there.
+        upstream: [A, M].
+
+    Returns:
+        `(of_kernel, of_rows)`: [3, 3, N, M], [R, N].
+    """
+    of_kernel = tf.matmul(columns, upstream, transpose_a=True)
+    readers = _readers(neighbours, num_outputs)
+    transposed = _as_matrix(tf.transpose(kernel, [0, 1, 3, 2]))
+    of_rows = tf.matmul(windows([upstream], readers), transposed)
+    return tf.reshape(of_kernel, tf.shape(kernel)), of_rows
 
 
 def convolve_rows_on_map(
@@ -168,7 +215,7 @@ def convolve_map(maps: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tens
         numbers = tf.range(tf.reduce_prod(shape))
         positions = tf.reshape(numbers, shape)[:, ::stride, ::stride]
         neighbours = neighbours_at(tf.reshape(numbers + 1, shape), tf.reshape(positions, [-1]))
-        columns = _windows([tf.reshape(maps, [-1, maps.shape[-1]])], neighbours)
+        columns = windows([tf.reshape(maps, [-1, maps.shape[-1]])], neighbours)
         outputs = tf.matmul(columns, _as_matrix(kernel))
         outputs = tf.reshape(outputs, [*tf.unstack(tf.shape(positions)), kernel.shape[-1]])
 
@@ -193,9 +240,13 @@ def sum_neighbours(products: tf.Tensor) -> tf.Tensor:
 
     Column 3 * (dy + 1) + dx + 1 of position (y + dy, x + dx) goes to position (y, x).
     """
+    return tf.nn.conv2d(products, selection(products.dtype), 1, "SAME")[..., 0]
+
+
+def selection(dtype: tf.DType) -> tf.Tensor:
+    """The kernel [3, 3, 9, 1] that picks column 3 * (dy + 1) + dx + 1 of the neighbour (dy, dx)."""
     # A constant, where LiteRT and OpenVINO have no operation that makes it.
-    selection = tf.constant(np.eye(9).reshape([3, 3, 9, 1]), products.dtype)
-    return tf.nn.conv2d(products, selection, 1, "SAME")[..., 0]
+    return tf.constant(np.eye(9).reshape([3, 3, 9, 1]), dtype)
 
 
 def sum_neighbour_rows(
@@ -216,19 +267,30 @@ def sum_neighbour_rows(
     def add(neighbours, num_outputs, *pieces):
         neighbours, num_outputs = _local(neighbours), _local(num_outputs)
         pieces = list(map(_local, pieces))
-        zeros = tf.zeros([1, 9], pieces[0].dtype)
-        flat = tf.reshape(tf.concat([zeros, *pieces], axis=0), [-1])
-        terms = tf.gather(flat, neighbours[:num_outputs] * 9 + tf.range(9))
+        terms = neighbour_terms(pieces, neighbours[:num_outputs])
 
         def gradient(upstream):
-            padded = tf.concat([tf.zeros([1], upstream.dtype), upstream], axis=0)
-            gradients = tf.gather(padded, _readers(neighbours, num_outputs))
+            of_rows = neighbour_sum_gradient(upstream, neighbours, num_outputs)
             sizes = [tf.shape(piece)[0] for piece in pieces]
-            return (None, None, *tf.split(gradients, sizes, num=len(pieces)))
+            return (None, None, *tf.split(of_rows, sizes, num=len(pieces)))
 
         return tf.reduce_sum(terms, axis=1), gradient
 
     return add(neighbours, num_outputs, *pieces)
+
+
+def neighbour_terms(pieces: Sequence[tf.Tensor], neighbours: tf.Tensor) -> tf.Tensor:
+    """What `sum_neighbour_rows` sums: list of [R_i, 9], int32 [A, 9] -> [A, 9]."""
+    flat = tf.reshape(_padded(pieces), [-1])
+    return tf.gather(flat, neighbours * 9 + tf.range(9))
+
+
+def neighbour_sum_gradient(
+    upstream: tf.Tensor, neighbours: tf.Tensor, num_outputs: tf.Tensor
+) -> tf.Tensor:
+    """Gradient of `sum_neighbour_rows`: [A], int32 [R, 9] -> [R, 9]."""
+    padded = tf.concat([tf.zeros([1], upstream.dtype), upstream], axis=0)
+    return tf.gather(padded, _readers(neighbours, num_outputs))
 
 
 def _local(index):
@@ -241,7 +303,8 @@ def _padded(pieces):
     return tf.concat([tf.zeros([1, pieces[0].shape[-1]], pieces[0].dtype), *pieces], axis=0)
 
 
-def _windows(pieces, neighbours):
+def windows(pieces: Sequence[tf.Tensor], neighbours: tf.Tensor) -> tf.Tensor:
+    """What a 3x3 convolution reads: list of [R_i, N], int32 [A, 9] -> [A, 9 * N]."""
     return tf.reshape(tf.gather(_padded(pieces), neighbours), [-1, 9 * pieces[0].shape[-1]])
 
 

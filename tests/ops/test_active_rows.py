@@ -9,7 +9,7 @@ import tensorflow as tf
 from sact_tf.ops.active_rows import count_by_image, find_active_rows, sum_by_image, to_map
 from sact_tf.ops.row_convolution import (
     convolve_rows,
-    keep_rows,
+    part_rows,
     regroup_rows,
     sum_neighbour_rows,
     take_rows,
@@ -153,23 +153,42 @@ def test_rows_in_new_groups_and_their_gradient(in_branch):
 
 
 @pytest.mark.parametrize("index", [[0, 2], [0, 1, 2], []])
-def test_kept_rows_and_their_gradient(index):
+def test_rows_parted_in_two_and_their_gradient(index):
     features = tf.constant([[1.0, 2], [3, 4], [5, 6]])
-    kept = tf.constant(index, tf.int32)
+    others = [number for number in range(3) if number not in index]
 
     @tf.function
-    def run(features, kept):
+    def run(features, *indices):
         with tf.GradientTape() as tape:
             tape.watch(features)
-            rows = keep_rows(features, kept)
-            total = tf.reduce_sum(rows**2)
-        return rows, tape.gradient(total, features)
+            kept, gone = part_rows(features, *indices)
+            total = tf.reduce_sum(kept**2) + tf.reduce_sum(gone**3)
+        return kept, gone, tape.gradient(total, features)
 
-    rows, gradient = run(features, kept)
-    np.testing.assert_array_equal(rows, features.numpy()[index])
-    expected = np.zeros_like(features)
+    kept, gone, gradient = run(
+        features, tf.constant(index, tf.int32), tf.constant(others, tf.int32)
+    )
+    np.testing.assert_array_equal(kept, features.numpy()[index])
+    np.testing.assert_array_equal(gone, features.numpy()[others])
+    expected = 3 * features.numpy() ** 2
     expected[index] = 2 * features.numpy()[index]
     np.testing.assert_array_equal(gradient, expected)
+
+
+def test_regrouping_where_none_halted_hands_gradients_through():
+    active, ring = tf.constant([[1.0], [2.0]]), tf.constant([[3.0]])
+
+    @tf.function
+    def run(active, ring):
+        with tf.GradientTape() as tape:
+            tape.watch([active, ring])
+            numbers = [tf.constant([1, 2]), tf.constant([3])]
+            groups = regroup_rows(active, ring, tf.constant([0, 1]), tf.constant([3]), numbers)
+            total = tf.reduce_sum(groups[0] ** 2) + tf.reduce_sum(groups[1] ** 3)
+        return *groups, *tape.gradient(total, [active, ring])
+
+    for received, expected in zip(run(active, ring), ([1, 2], [3], [2, 4], [27]), strict=True):
+        np.testing.assert_array_equal(received[:, 0], expected)
 
 
 def test_rows_of_known_positions_keep_their_order():

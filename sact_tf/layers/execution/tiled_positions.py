@@ -22,7 +22,7 @@ from sact_tf.ops.active_rows import ActiveRows, find_active_rows
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.positions import mean_over
 from sact_tf.ops.precision import at_least_float32
-from sact_tf.ops.row_convolution import keep_rows, regroup_rows, take_rows
+from sact_tf.ops.row_convolution import part_rows, regroup_rows, take_rows
 
 
 class Work(NamedTuple):
@@ -138,8 +138,8 @@ def compact(work: Work, valid: tf.Tensor | None, reach: int) -> tuple[Work, Fini
     ]
     entering = tf.gather(old.row_numbers, new.ring_positions)
     active, ring = regroup_rows(work.active, work.ring, kept, entering, numbers)
-    output = keep_rows(work.output, kept)
-    finished = Finished(tf.gather(old.active_positions, gone), take_rows(work.output, gone))
+    output, finished_output = part_rows(work.output, kept, gone)
+    finished = Finished(tf.gather(old.active_positions, gone), finished_output)
     return Work(work.halting, new, active, ring, output, work.mean), finished
 
 
@@ -169,7 +169,7 @@ def gather_active(
     flat = tf.reshape(state, [-1, state.shape[-1]])
     # In one, for the gradient's sake: each row is taken once.
     states = take_rows(flat, tf.concat([rows.active_positions, rows.ring_positions], axis=0))
-    active, ring = states[: rows.num_active], states[rows.num_active :]
+    active, ring = tf.split(states, [rows.num_active, tf.size(rows.ring_positions)], num=2)
     active_output = active
     if output is not None:
         # sum of p_l x_l up to here + R x is x_1 + sum of R_l f_l, which rows carry on.
