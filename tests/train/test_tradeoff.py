@@ -44,7 +44,7 @@ base:
     log_every: 1
     checkpoint_every: 1
     keep_checkpoints: 1
-  evaluation: {batch_size: 20, time: false}
+  evaluation: {batch_size: 20, pictures: 3, time: false}
 adaptive: {steps: 1}
 matched: {steps: 1, learning_rate: {schedule: constant, initial: 0.01}}
 image_sizes: [16, 24]
