@@ -16,6 +16,7 @@ from sact_tf.layers import HaltingScore
 from sact_tf.ops.flops import count_positions
 from sact_tf.ops.positions import strided_size
 from sact_tf.ops.tiles import dilate
+from sact_tf.ops.windows import read_tiles
 
 NUM_BLOBS = 3
 
@@ -41,6 +42,10 @@ class ScriptedHaltingScore(HaltingScore):
         num_units = tf.reshape(tf.convert_to_tensor(self.num_units), [-1])
         num_units = tf.gather(num_units, rows.active_positions)
         return self._mix(super().score_rows(active, ring, rows, *args), num_units)
+
+    def score_windows(self, patches, windows, grid, *args):
+        num_units = read_tiles(tf.convert_to_tensor(self.num_units), windows, grid)
+        return self._mix(super().score_windows(patches, windows, grid, *args), num_units)
 
     def _mix(self, true_score, num_units):
         score = tf.where(num_units <= self.number, 1.0, self.going_on)

@@ -34,6 +34,7 @@ def adaptive_block(**kwargs):
         tile_size=2,
         execution="tiled",
         statistics="evaluated",
+        window=5,
         dense_share=0.5,
         ponder_weight=0.25,
         halting_epsilon=0.05,

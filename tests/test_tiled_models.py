@@ -62,8 +62,9 @@ def test_switching_a_trained_model_and_saving_it(tmp_path):
     np.testing.assert_allclose(loaded.predict(batch, verbose=0), expected, atol=1e-5)
 
 
-def test_mixed_bfloat16_trains():
-    model = make_classifier("imagenet", dtype="mixed_bfloat16", execution="tiled")
+@pytest.mark.parametrize(("net", "tile_size"), [("imagenet", 1), ("cifar", 8)])
+def test_mixed_bfloat16_trains(net, tile_size):
+    model = make_classifier(net, tile_size=tile_size, dtype="mixed_bfloat16", execution="tiled")
     batch = images(4, 24, 20)
     sact_tf.set_execution(model, "masked")
     expected = model.forward(batch)
@@ -100,9 +101,11 @@ for execution in ("tiled", "auto"):
 """
 
 
-def test_saved_models_where_nothing_is_installed(tmp_path):
-    """Free batch and image size, number of rows found inside the graph."""
-    model = make_classifier("imagenet", statistics="evaluated")
+@pytest.mark.parametrize(("net", "tile_size", "window"), [("imagenet", 1, 0), ("cifar", 8, 8)])
+def test_saved_models_where_nothing_is_installed(tmp_path, net, tile_size, window):
+    """Free batch and image size, number of rows or windows found inside the graph."""
+    model = make_classifier(net, tile_size=tile_size, statistics="evaluated")
+    assert {block.tuning.window for block in model.backbone.blocks} == {window}
     batches = [images(1, 16, 16), images(3, 33, 21), images(2, 40, 8)]
     expected = [model(batch) for batch in batches]
     for index, batch in enumerate(batches):

@@ -11,7 +11,7 @@ from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.layers.halting_score import KINDS, HaltingScore
 from sact_tf.layers.keras_settings import check_keras_settings
 from sact_tf.layers.replica_losses import ReplicaLosses
-from sact_tf.layers.tuning import DENSE_SHARE
+from sact_tf.layers.tuning import Tuning, default_dense_share, default_window
 from sact_tf.ops import halting as halting_ops
 from sact_tf.ops.flops import map_positions
 from sact_tf.ops.positions import subsample, zero_outside
@@ -40,8 +40,11 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         statistics: where training takes the batch statistics of the units after the first: "full"
             map (the authors' way; masked execution only) or "evaluated" positions only. None
             takes "full" where the execution computes it.
-        dense_share: share of active positions above which "auto" runs a unit densely; None takes
-            the measured break-even, 0.9 (docs/performance.md).
+        window: how "tiled" and "auto" leave out what has halted in inference: by windows of at most
+            `window` x `window` positions, or (0) by rows of single positions. The numbers are the
+            same. None takes what was faster where it was measured (docs/performance.md).
+        dense_share: share of the windows or rows that are active above which "auto" runs a unit
+            densely; None takes the measured break-even.
         ponder_weight: tau. Kept in a variable (not among `weights`), see `set_ponder_weight`.
         halting_epsilon: halt at a cumulative score of 1 - epsilon.
         halting_bias, halting_negative_slope: `bias` and `negative_slope` of `HaltingScore`.
@@ -68,6 +71,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         tile_size: int = 1,
         execution: str = "masked",
         statistics: str | None = None,
+        window: int | None = None,
         dense_share: float | None = None,
         ponder_weight: float = 0.0,
         halting_epsilon: float = 0.01,
@@ -79,12 +83,14 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_keras_settings(self.dtype_policy)
-        _check(units, halting, tile_size, statistics, dense_share, halting_epsilon)
+        _check(units, halting, tile_size, statistics, halting_epsilon)
+        _check_tuning(window, dense_share)
         self.units = list(units)
         self.halting = halting
         self.tile_size = tile_size
         self.execution = execution
         self._statistics = statistics
+        self._window = window
         self._dense_share = dense_share
         self.halting_epsilon = halting_epsilon
         self.halting_bias = halting_bias
@@ -154,9 +160,11 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         return self._statistics
 
     @property
-    def dense_share(self) -> float:
-        """Share of active positions above which "auto" runs a unit densely."""
-        return DENSE_SHARE if self._dense_share is None else self._dense_share
+    def tuning(self) -> Tuning:
+        """How "tiled" and "auto" compute what is active."""
+        unit, window, share = self.units[-1], self._window, self._dense_share
+        window = default_window(unit, self.tile_size) if window is None else window
+        return Tuning(window, default_dense_share(unit, window) if share is None else share)
 
     @property
     def supports_jit(self) -> bool:
@@ -207,7 +215,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             entry,
             execution=self.execution,
             statistics=self.statistics,
-            dense_share=self.dense_share,
+            tuning=self.tuning,
         )
         mean = halting_ops.mean_ponder_cost(halting.ponder_cost, entry.valid)
         if self.halting is not None:
@@ -251,6 +259,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             "tile_size": self.tile_size,
             "execution": self.execution,
             "statistics": self._statistics,
+            "window": self._window,
             "dense_share": self._dense_share,
             "ponder_weight": self.get_ponder_weight(),
             "halting_epsilon": self.halting_epsilon,
@@ -277,7 +286,7 @@ def _build_once(layer, shape):
         layer.build(shape)
 
 
-def _check(units, halting, tile_size, statistics, dense_share, epsilon):
+def _check(units, halting, tile_size, statistics, epsilon):
     if not units:
         raise ValueError("Expected units to be a non-empty list of residual units, received none")
     if halting is not None and halting not in KINDS:
@@ -293,10 +302,16 @@ def _check(units, halting, tile_size, statistics, dense_share, epsilon):
         raise ValueError(
             f"Expected statistics to be None or one of {STATISTICS}, received {statistics!r}"
         )
-    if dense_share is not None and not 0 <= dense_share <= 1:
-        raise ValueError(f"Expected dense_share to be None or in [0, 1], received {dense_share!r}")
     if not 0 < epsilon < 1:
         raise ValueError(f"Expected halting_epsilon in (0, 1), received {epsilon!r}")
+
+
+def _check_tuning(window, dense_share):
+    is_int = isinstance(window, int) and not isinstance(window, bool)
+    if window is not None and not (is_int and window >= 0):
+        raise ValueError(f"Expected window to be None or an int >= 0, received {window!r}")
+    if dense_share is not None and not 0 <= dense_share <= 1:
+        raise ValueError(f"Expected dense_share to be None or in [0, 1], received {dense_share!r}")
 
 
 def _checked_ponder_weight(value):

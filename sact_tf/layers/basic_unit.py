@@ -10,9 +10,10 @@ from sact_tf.layers.residual_unit import ResidualUnit
 from sact_tf.ops.activation import leaky_relu
 from sact_tf.ops.active_rows import ActiveRows, sum_by_image
 from sact_tf.ops.flops import conv2d_flops
-from sact_tf.ops.positions import subsample, zero_outside
+from sact_tf.ops.positions import subsample, times, zero_outside
 from sact_tf.ops.row_convolution import convolve_rows
 from sact_tf.ops.row_training import convolve_rows_in_training, sum_by_image_in_training
+from sact_tf.ops.windows import cut_windows
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -103,6 +104,14 @@ class BasicUnit(ResidualUnit):
         residual = tf.nn.bias_add(residual, self.conv2.bias_tensor)
         add = sum_by_image_in_training if training else sum_by_image
         return residual, add(residual, rows, batch)
+
+    def residual_windows(self, windows: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
+        """f(x) in the middle of windows; see `ResidualUnit`."""
+        preact = self.activate(self.preact(windows, training=False))
+        first = self.conv1.without_padding(times(preact, inside))
+        first = self.activate_twice(self.bn1(first, training=False))
+        first = times(cut_windows(first, inside, 1), inside[:, 1:-1, 1:-1])
+        return cut_windows(self.conv2.without_padding(first), inside, 2)
 
     def flops(self, outer: tf.Tensor | int, inner: tf.Tensor | int) -> tf.Tensor:
         """Operations per image; see `ResidualUnit`."""

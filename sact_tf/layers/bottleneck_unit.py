@@ -14,11 +14,13 @@ from sact_tf.ops.positions import (
     subsample,
     subsample_features,
     sum_at,
+    times,
     zero_outside,
 )
 from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.row_convolution import convolve_map, convolve_rows, convolve_rows_on_map
 from sact_tf.ops.row_training import convolve_rows_in_training, sum_by_image_in_training
+from sact_tf.ops.windows import cut_windows
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -139,6 +141,14 @@ class BottleneckUnit(ResidualUnit):
         spatial = self._convolve_rows(reduced, rows, training)
         [hidden] = self.bn2.on_rows([spatial], self.activate, training)
         return self._restore_rows(hidden, rows, batch, training)
+
+    def residual_windows(self, windows: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
+        """f(x) in the middle of windows; see `ResidualUnit`."""
+        reduced = self.conv1(self.activate(self.preact(windows, training=False)))
+        reduced = self.activate(self.bn1(reduced, training=False))
+        spatial = self.conv2.without_padding(times(reduced, inside))
+        hidden = cut_windows(self.activate(self.bn2(spatial, training=False)), inside, 1)
+        return self.conv3(hidden)
 
     def flops(self, outer: tf.Tensor | int, inner: tf.Tensor | int) -> tf.Tensor:
         """Operations per image, shortcut convolution included; see `ResidualUnit`."""

@@ -93,6 +93,10 @@ class Convolution(keras.layers.Conv2D):
         """The convolution without its stride: [B, H, W, C] -> [B, H, W, filters]."""
         return self._convolve(inputs, 1, "SAME")
 
+    def without_padding(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The convolution where all it reads is there: [B, H, W, C] -> [B, H - k + 1, ...]."""
+        return self._convolve(inputs, 1, "VALID")
+
     def _convolve(self, inputs, stride, padding):
         outputs = tf.nn.conv2d(inputs, self.kernel_tensor, stride, padding)
         if self.use_bias:

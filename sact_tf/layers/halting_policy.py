@@ -10,6 +10,7 @@ from sact_tf.ops.active_rows import ActiveRows, to_map
 from sact_tf.ops.flops import count_positions, map_positions
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.tiles import dilate, share_within_tiles
+from sact_tf.ops.windows import WindowGrid, Windows, from_lines, write_tiles, zero_lines
 
 
 class HaltingPolicy:
@@ -115,6 +116,31 @@ class HaltingPolicy:
         """
         score = self.scores[index].score_rows(active, ring, rows, mean, training)
         score = to_map(score, rows.active_positions, tf.shape(rows.outer))
+        return share_within_tiles(score, self.tile_size, valid)
+
+    def score_windows(
+        self,
+        index: int,
+        patches: tf.Tensor,
+        windows: Windows,
+        grid: WindowGrid,
+        mean: tf.Tensor,
+        valid: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """`score` of a unit but the last in windows, for "sact" in inference.
+
+        Args:
+            index: number of the unit.
+            patches: [A, h + 2 reach, w + 2 reach, C]. Its output in the windows.
+            windows, grid: the `Windows` and their `WindowGrid`.
+            mean: [B, C], the mean of each image's states.
+            valid: optional bool [B, H, W].
+
+        Returns:
+            [B, H, W], 0 outside of the windows' tiles.
+        """
+        score = self.scores[index].score_windows(patches, windows, grid, mean)
+        score = from_lines(write_tiles(zero_lines(grid, score.dtype), score, windows), grid)
         return share_within_tiles(score, self.tile_size, valid)
 
     def step(

@@ -9,10 +9,11 @@ from sact_tf.layers import tuning
 from sact_tf.layers.network_layer import NetworkLayer
 from sact_tf.ops.active_rows import ActiveRows, count_by_image
 from sact_tf.ops.flops import conv2d_flops
-from sact_tf.ops.positions import mean_over, zero_outside
+from sact_tf.ops.positions import mean_over
 from sact_tf.ops.precision import sum_dtype
 from sact_tf.ops.row_convolution import sum_neighbour_rows, sum_neighbours
 from sact_tf.ops.row_training import sum_neighbour_rows_in_training
+from sact_tf.ops.windows import WindowGrid, Windows
 
 KINDS = ("act", "sact")
 
@@ -130,6 +131,29 @@ class HaltingScore(NetworkLayer):
             local = sum_neighbour_rows(products, rows.neighbours, rows.num_active)
         return tf.sigmoid(logits + (local + self.local_conv.bias_tensor))
 
+    def score_windows(
+        self, patches: tf.Tensor, windows: Windows, grid: WindowGrid, mean: tf.Tensor
+    ) -> tf.Tensor:
+        """SACT's scores in the middle of windows, in inference.
+
+        Args:
+            patches: [A, h + 2 reach, w + 2 reach, C], the states in the windows.
+            windows, grid: the `Windows` and their `WindowGrid`.
+            mean: [B, C], the mean of each image's states.
+
+        Returns:
+            [A, h, w], float32 or float64.
+        """
+        patches, inside = tf.cast(patches, self.compute_dtype), windows.inside
+        edge = grid.reach - 1  # one position around the tile is read
+        if edge:
+            patches, inside = (t[:, edge:-edge, edge:-edge] for t in (patches, inside))
+        logits = self._global_logits(mean, False, None)
+        logits = tf.gather(logits, tf.minimum(windows.images, grid.batch - 1))
+        planes = self._local_planes(patches, False) * tf.cast(inside, patches.dtype)
+        local = sum_neighbours(planes)[:, 1:-1, 1:-1]
+        return tf.sigmoid(logits + local + self.local_conv.bias_tensor)
+
     def flops(self, positions: tf.Tensor) -> tf.Tensor:
         """Operations per image: local convolution at `positions` (int64 [B]), global one at one."""
         channels = self.global_conv.kernel.shape[2]
@@ -150,25 +174,46 @@ class HaltingScore(NetworkLayer):
         return tf.expand_dims(logits, -1)
 
     def _local_logits(self, inputs, training, valid, positions):
-        # A convolution to one channel keeps the matrix units idle: a product with nine columns,
-        # then a sum over the neighbours, is several times faster. Zero padding comes after the
-        # batch normalization, so it is the products of positions outside that are zero.
+        # A convolution to one channel keeps the matrix units idle: a product with nine rows, then
+        # a sum over the neighbours, is several times faster. Zero padding comes after the batch
+        # normalization, so it is the products of positions outside that are zero.
+        planes = self._local_planes(inputs, training, positions)
+        if valid is not None:
+            planes = tf.where(valid, planes, tf.zeros([], planes.dtype))
+        return sum_neighbours(planes) + self.local_conv.bias_tensor
+
+    def _local_planes(self, maps, training, positions=None):
+        """What each position contributes to its nine neighbours: [B, H, W, C] -> [9, B, H, W].
+
+        Plane 3 * (dy + 1) + dx + 1 is what neighbour (dy, dx) is read with.
+        """
+        weights, constant = self._local_weights(), None
         if self._folds(training, positions):
-            [products] = self._folded_products([inputs], training, positions)
+            weights, constant = self._fold(maps, training, positions)
         else:
-            maps = self.local_bn(inputs, training=training, positions=positions)
-            products = _product(self.activate(maps), self._local_weights())
-        return sum_neighbours(zero_outside(products, valid)) + self.local_conv.bias_tensor
+            maps = self.activate(self._normalize(maps, training, positions))
+        planes = tf.matmul(weights, tf.reshape(maps, [-1, maps.shape[-1]]), transpose_b=True)
+        if constant is not None:
+            planes += constant[:, tf.newaxis]
+        return tf.reshape(planes, tf.concat([[9], tf.shape(maps)[:-1]], axis=0))
+
+    def _normalize(self, maps, training, positions):
+        channels = maps.shape[-1]
+        if training or channels <= 16 or channels % 16 == 0:
+            return self.local_bn(maps, training=training, positions=positions)
+        # On a CPU the kernel takes three times as long as plain operations for these widths.
+        scale, shift = self.local_bn.scale_and_shift(maps, training, positions)
+        return maps * scale + shift
 
     def _local_products(self, pieces, training):
-        """What each row contributes to its nine neighbours: list of [n, C] -> [n, 9].
-
-        Column 3 * (dy + 1) + dx + 1 is what neighbour (dy, dx) is read with.
-        """
-        if self._folds(training):
-            return self._folded_products(pieces, training)
-        pieces = self.local_bn.on_rows(pieces, self.activate, training)
-        return [_product(piece, self._local_weights()) for piece in pieces]
+        """`_local_planes` of rows, by column: list of [n, C] -> [n, 9]."""
+        if not self._folds(training):
+            pieces = self.local_bn.on_rows(pieces, self.activate, training)
+            weights = self._local_weights()
+            return [tf.matmul(piece, weights, transpose_b=True) for piece in pieces]
+        weights, constant = self._fold(pieces[0], training)
+        products = [tf.matmul(piece, weights, transpose_b=True) for piece in pieces]
+        return [tf.nn.bias_add(product, constant) for product in products]
 
     def _folds(self, training, positions=None):
         """Whether the batch normalization goes into the product, with no activation in between.
@@ -183,21 +228,11 @@ class HaltingScore(NetworkLayer):
             or not self.local_bn.can_fuse(self.compute_dtype, training)
         )
 
-    def _folded_products(self, pieces, training, positions=None):
-        scale, shift = self.local_bn.scale_and_shift(pieces[0], training, positions)
+    def _fold(self, features, training, positions=None):
+        """The product's weights [9, C] and constants [9] with the batch normalization in them."""
+        scale, shift = self.local_bn.scale_and_shift(features, training, positions)
         weights = self._local_weights()
-        constant = tf.linalg.matvec(weights, shift)
-        weights *= scale
-        return [_product(piece, weights, constant) for piece in pieces]
+        return weights * scale, tf.linalg.matvec(weights, shift)
 
     def _local_weights(self):
         return tf.reshape(self.local_conv.kernel_tensor, [9, -1])
-
-
-def _product(features, weights, bias=None):
-    """[..., C], [9, C], [9] -> [..., 9]; as one product of matrices, whatever the leading axes."""
-    rows = tf.reshape(features, [-1, features.shape[-1]])
-    products = tf.matmul(rows, weights, transpose_b=True)
-    if bias is not None:
-        products = tf.nn.bias_add(products, bias)
-    return tf.reshape(products, tf.concat([tf.shape(features)[:-1], [9]], axis=0))

@@ -22,7 +22,7 @@ class ResidualUnit(NetworkLayer):
       positions and everything after it at `inner` positions (int64 [B] each).
     - `unit.outer_stride`: stride at which the first convolution's positions lie (1 or `stride`).
 
-    Tiled and auto execution ask for four more. This class has the first two, for which the output
+    Tiled and auto execution ask for some more. This class has the first two, for which the output
     is read a second time; a unit may know them for less:
 
     - `unit.output_and_mean(inputs, valid=)`: the whole unit in inference, and the mean of its
@@ -33,6 +33,10 @@ class ResidualUnit(NetworkLayer):
     - `unit.residual_rows(active, ring, rows, batch, training=)`: f at the active positions alone,
       as rows [A, C], and its sum over those of each image, [B, C]. `active` and `ring` are the
       states at the positions that `rows` (an `ActiveRows`) tells; `batch` is the number of images.
+
+    - `unit.residual_windows(windows, inside)`: f in inference in the middle of windows, a batch of
+      small maps [A, h + 2 reach, w + 2 reach, C], of which `inside` (bool, without channels) says
+      what is inside the image: [A, h, w, C]. A unit without it runs on rows.
 
     `valid`, `outer` and `inner` are bool maps [B, H, W] or None. `valid` marks what is not padding;
     batch statistics are taken over `outer` up to the first convolution, over `inner` after it, and

@@ -13,6 +13,9 @@ import tensorflow as tf
 from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.tiles import dilate
 
+# From this width on, sums over images are a product with their membership, which uses all cores.
+_PRODUCT_CHANNELS = 128
+
 
 class ActiveRows(NamedTuple):
     """Which position each row holds, and where the neighbours of a row are.
@@ -90,14 +93,17 @@ def _where(chosen):
 def sum_by_image(features: tf.Tensor, rows: ActiveRows, batch: tf.Tensor) -> tf.Tensor:
     """Sum over the active rows of each image: [A, C] -> [B, C], at least float32."""
     features = at_least_float32(features)
+    if features.shape[-1] < _PRODUCT_CHANNELS:
+        sums = tf.math.segment_sum(features, rows.images)
+        return tf.pad(sums, [[0, batch - tf.shape(sums)[0]], [0, 0]])
     membership = tf.range(batch)[:, tf.newaxis] == rows.images
     return tf.matmul(tf.cast(membership, features.dtype), features)
 
 
 def count_by_image(rows: ActiveRows, batch: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:
     """Number of active rows of each image: [B, 1]."""
-    membership = tf.range(batch)[:, tf.newaxis] == rows.images
-    return tf.reduce_sum(tf.cast(membership, dtype), axis=1, keepdims=True)
+    count = tf.math.bincount(rows.images, minlength=batch, maxlength=batch)
+    return tf.cast(count, dtype)[:, tf.newaxis]
 
 
 def to_map(values: tf.Tensor, positions: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
@@ -126,10 +132,12 @@ def neighbours_at(row_numbers: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     Returns:
         int32 [P, 9].
     """
+    height, width = tf.unstack(tf.shape(row_numbers)[1:])
     padded = tf.pad(row_numbers, [[0, 0], [1, 1], [1, 1]])
-    places = tf.reshape(tf.range(tf.size(padded)), tf.shape(padded))
-    # A position's own place before the padding is its window's corner after it.
-    corners = tf.gather(tf.reshape(places[:, :-2, :-2], [-1]), positions)
-    offsets = tf.range(3)[:, tf.newaxis] * tf.shape(padded)[2] + tf.range(3)
+    # A position's own place before the padding is its window's corner after it: two more places in
+    # for each row of the map above, and two more rows for each image before.
+    above = positions // width
+    corners = positions + 2 * above + 2 * (width + 2) * (above // height)
+    offsets = tf.range(3)[:, tf.newaxis] * (width + 2) + tf.range(3)
     index = corners[:, tf.newaxis] + tf.reshape(offsets, [1, 9])
     return tf.gather(tf.reshape(padded, [-1]), index)

@@ -23,6 +23,11 @@ def zero_outside(maps: tf.Tensor, positions: tf.Tensor | None) -> tf.Tensor:
     return tf.where(positions[..., tf.newaxis], maps, tf.zeros([], maps.dtype))
 
 
+def times(maps: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    """`zero_outside` of finite features, by a product, which is faster: bool [B, H, W]."""
+    return maps * tf.cast(positions, maps.dtype)[..., tf.newaxis]
+
+
 def sum_over(maps: tf.Tensor, positions: tf.Tensor | None = None) -> tf.Tensor:
     """Sum over the positions of each image: [B, H, W, C] -> [B, C]."""
     # One axis after the other is twice as fast on a CPU as both at once.

@@ -235,12 +235,25 @@ def convolve_map(maps: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tens
     return convolve(maps, kernel)
 
 
-def sum_neighbours(products: tf.Tensor) -> tf.Tensor:
-    """Sums what the nine neighbours of each position contribute: [B, H, W, 9] -> [B, H, W].
+def sum_neighbours(planes: tf.Tensor) -> tf.Tensor:
+    """Sums what the nine neighbours of each position contribute: [9, B, H, W] -> [B, H, W].
 
-    Column 3 * (dy + 1) + dx + 1 of position (y + dy, x + dx) goes to position (y, x).
+    Plane 3 * (dy + 1) + dx + 1 at position (y + dy, x + dx) goes to position (y, x).
     """
-    return tf.nn.conv2d(products, selection(products.dtype), 1, "SAME")[..., 0]
+    # By whole maps: slices of them, and a convolution of nine channels to one, take longer.
+    planes = tf.unstack(planes)
+    rows = [_shift_and_add(planes[3 * dy : 3 * dy + 3], axis=2) for dy in range(3)]
+    return _shift_and_add(rows, axis=1)
+
+
+def _shift_and_add(maps, axis):
+    """Adds to each position what `before` has at the one before it, and `after` behind it."""
+    before, here, after = maps
+    rest = [slice(None)] * axis
+    border = tf.zeros_like(here[(*rest, slice(1))])
+    from_before = tf.concat([border, before[(*rest, slice(-1))]], axis=axis)
+    from_after = tf.concat([after[(*rest, slice(1, None))], border], axis=axis)
+    return here + from_before + from_after
 
 
 def selection(dtype: tf.DType) -> tf.Tensor:

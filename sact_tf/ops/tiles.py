@@ -62,8 +62,12 @@ def dilate(active: tf.Tensor) -> tf.Tensor:
     Returns:
         bool [B, H, W]: the active positions and their eight neighbours inside the map.
     """
-    maps = tf.cast(active, tf.float32)[..., tf.newaxis]
-    return tf.nn.max_pool2d(maps, 3, 1, "SAME")[..., 0] > 0
+    # A pooling of maps without channels leaves the vector units idle; this is several times faster.
+    for axis in (1, 2):
+        padded = tf.pad(active, [[int(axis == other)] * 2 for other in range(3)])
+        first, last = ([slice(None)] * axis + [part] for part in (slice(-2), slice(2, None)))
+        active = active | padded[tuple(first)] | padded[tuple(last)]
+    return active
 
 
 def upsample_nearest(

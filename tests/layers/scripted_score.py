@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from sact_tf.layers import AdaptiveBlock, BasicUnit, BottleneckUnit, HaltingScore
+from sact_tf.ops.windows import read_tiles
 from tests.harness import randomize
 
 
@@ -16,6 +17,10 @@ class ScriptedScore(HaltingScore):
     def score_rows(self, active, ring, rows, *args):
         num_units = tf.gather(tf.reshape(self.num_units, [-1]), rows.active_positions)
         return self.mix(super().score_rows(active, ring, rows, *args), num_units)
+
+    def score_windows(self, patches, windows, grid, *args):
+        num_units = read_tiles(tf.constant(self.num_units), windows, grid)
+        return self.mix(super().score_windows(patches, windows, grid, *args), num_units)
 
     def mix(self, true_score, num_units):
         script = tf.where(num_units <= self.number, 1.0, 0.1)

@@ -48,11 +48,11 @@ def both(block, execution, *args, **kwargs):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize("tile_size", [1, 2])
+@pytest.mark.parametrize(("tile_size", "window"), [(1, 0), (2, 0), (1, 3), (2, 2)])
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
-def test_outputs_and_gradients(unit, tile_size, script):
+def test_outputs_and_gradients(unit, window, tile_size, script):
     num_units = scripts(tile_size)[script]
-    block = make_block(unit, num_units, tile_size=tile_size)
+    block = make_block(unit, num_units, tile_size=tile_size, window=window)
     received, expected = both(block, "tiled", inputs())
     np.testing.assert_array_equal(received["exact"][0], num_units)
     assert_same_run(received, expected)
@@ -71,10 +71,11 @@ def test_training_on_evaluated_positions(unit, script):
 
 @pytest.mark.parametrize("script", ["nothing", "random", "everything"])
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
+@pytest.mark.parametrize("window", [0, 3])
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
-def test_gradients_of_inference_in_a_function(unit, execution, script):
+def test_gradients_of_inference_in_a_function(unit, window, execution, script):
     """Of the input and the weights, from within a branch, and again in the second call."""
-    block = make_block(unit, np.minimum(scripts(1)[script], 3), length=3)
+    block = make_block(unit, np.minimum(scripts(1)[script], 3), length=3, window=window)
 
     def gradients(images):
         with tf.GradientTape() as tape:
@@ -98,10 +99,11 @@ def test_gradients_of_inference_in_a_function(unit, execution, script):
 
 
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
+@pytest.mark.parametrize("window", [0, 3])
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
-def test_a_block_stops_where_nothing_is_active(unit, execution):
+def test_a_block_stops_where_nothing_is_active(unit, window, execution):
     """Units that no position enters are not evaluated anywhere: what they would give is NaN."""
-    block = make_block(unit, scripts(1)["two units"])
+    block = make_block(unit, scripts(1)["two units"], window=window)
     expected = run_block(block, inputs())
     for late in block.units[2:]:
         late.set_weights([np.full_like(weight, np.nan) for weight in late.get_weights()])
@@ -138,14 +140,16 @@ def test_act_lets_finished_images_go(unit, training, execution):
 
 
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("tile_size", [1, 3])
+@pytest.mark.parametrize(
+    ("tile_size", "window", "training"),
+    [(1, 0, False), (3, 0, False), (1, 2, False), (3, 16, False), (1, 0, True), (3, 16, True)],
+)
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
-def test_padded_batches(unit, tile_size, training, execution):
+def test_padded_batches(unit, window, tile_size, training, execution):
     """The network's own scores, shared within tiles that reach into the padding."""
     valid = np.zeros(SHAPE, bool)
     valid[0], valid[1, :4, :2], valid[2, :1, :1] = True, True, True
-    block = make_block(unit, tile_size=tile_size, statistics="evaluated")
+    block = make_block(unit, tile_size=tile_size, window=window, statistics="evaluated")
     batch = np.where(valid[..., None], inputs(), 0)
     received, expected = both(block, execution, batch, training=training, valid=valid)
     assert len(np.unique(received["exact"][0])) > 2
@@ -154,12 +158,14 @@ def test_padded_batches(unit, tile_size, training, execution):
     assert_same_run(received, expected, 1e-8)
 
 
+@pytest.mark.parametrize(("window", "training"), [(0, False), (1, False), (0, True)])
 @pytest.mark.parametrize("dense_share", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("training", [False, True])
-def test_auto_changes_over_at_its_share_but_not_in_training(training, dense_share):
+def test_auto_changes_over_at_its_share_but_not_in_training(training, dense_share, window):
     ranks = np.random.default_rng(3).permutation(np.prod(SHAPE)).reshape(SHAPE)
     num_units = 1 + sum(ranks < share * ranks.size for share in (0.9, 0.5, 0.1))
-    block = make_block(num_units=num_units, dense_share=dense_share, statistics="evaluated")
+    block = make_block(
+        num_units=num_units, window=window, dense_share=dense_share, statistics="evaluated"
+    )
     runs = []
     for index in range(1, LENGTH):
 
@@ -178,10 +184,10 @@ def test_auto_changes_over_at_its_share_but_not_in_training(training, dense_shar
 
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("halting", ["sact", "act"])
-def test_compiled_for_any_batch_and_size(halting, training, execution):
+@pytest.mark.parametrize(("halting", "window"), [("sact", 0), ("sact", 3), ("act", None)])
+def test_compiled_for_any_batch_and_size(halting, window, training, execution):
     """One traced function; the graph itself finds out how many rows there are."""
-    block = make_block("basic", halting=halting, statistics="evaluated", length=3)
+    block = make_block("basic", halting=halting, window=window, statistics="evaluated", length=3)
     block.execution = execution
     start = block.get_weights()
 
@@ -262,7 +268,25 @@ def test_units_without_rows_are_refused_by_name():
         block(inputs())
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.5])
-def test_dense_share_is_a_share(value):
-    with pytest.raises(ValueError, match="dense_share"):
-        make_block(dense_share=value)
+@pytest.mark.parametrize("tuning", [{"dense_share": -0.1}, {"dense_share": 1.5}, {"window": -1}])
+def test_tuning_is_checked(tuning):
+    [(name, value)] = tuning.items()
+    with pytest.raises(ValueError, match=f"{name}.*{value}"):
+        make_block(**tuning)
+
+
+@pytest.mark.parametrize(
+    ("unit", "tile_size", "window"),
+    [("basic", 4, 0), ("basic", 8, 8), ("bottleneck", 8, 0)],
+)
+def test_windows_are_for_tiles_of_basic_units(unit, tile_size, window):
+    assert make_block(unit, tile_size=tile_size).tuning.window == window
+    assert make_block(unit, tile_size=tile_size, window=5, dense_share=0.25).tuning == (5, 0.25)
+
+
+def test_training_takes_rows_where_inference_takes_windows():
+    block = make_block("basic", scripts(8)["random"], tile_size=8, statistics="evaluated")
+    assert block.tuning.window == 8
+    for training in (False, True):
+        received, expected = both(block, "tiled", inputs(), training=training)
+        assert_same_run(received, expected, 1e-8)

@@ -5,13 +5,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from sact_tf.layers.execution.auto import run_auto_positions
-from sact_tf.layers.execution.interface import BlockResult, Entry
+from sact_tf.layers.execution.auto import run_auto
+from sact_tf.layers.execution.interface import BlockResult, CompactForm, Entry
 from sact_tf.layers.execution.masked import run_masked
+from sact_tf.layers.execution.rows import RowForm
+from sact_tf.layers.execution.tiled import run_tiled
 from sact_tf.layers.execution.tiled_images import run_tiled_images
-from sact_tf.layers.execution.tiled_positions import run_tiled_positions
+from sact_tf.layers.execution.windows import WindowForm
 from sact_tf.layers.halting_policy import HaltingPolicy
-from sact_tf.layers.tuning import DENSE_SHARE
+from sact_tf.layers.tuning import ROWS, Tuning
+from sact_tf.ops.windows import window_grid
 
 EXECUTIONS = ("masked", "tiled", "auto")
 
@@ -22,7 +25,7 @@ def execute(
     entry: Entry,
     execution: str = "masked",
     statistics: str = "full",
-    dense_share: float = DENSE_SHARE,
+    tuning: Tuning = ROWS,
 ) -> BlockResult:
     """Runs the units after the first, and the halting scores, of a block.
 
@@ -36,7 +39,7 @@ def execute(
         entry: what the first unit gave.
         execution: "masked", "tiled" or "auto"; see `AdaptiveBlock`.
         statistics: "full" or "evaluated"; where training takes the batch statistics.
-        dense_share: share of active positions above which "auto" runs a unit densely.
+        tuning: how "tiled" and "auto" compute what is active.
 
     Raises:
         NotImplementedError: tiled or auto inside a function that XLA compiles.
@@ -48,9 +51,18 @@ def execute(
     _check_supported(units, policy, entry, execution, statistics)
     if policy.kind == "act":
         return run_tiled_images(units, policy, entry)
+    form = _compact_form(units, policy, entry, tuning)
     if execution == "tiled" or entry.training:
-        return run_tiled_positions(units, policy, entry)
-    return run_auto_positions(units, policy, entry, dense_share)
+        return run_tiled(units, policy, entry, form)
+    return run_auto(units, policy, entry, form, tuning.dense_share)
+
+
+def _compact_form(units, policy, entry, tuning) -> CompactForm:
+    reach = units[-1].reach
+    if tuning.window and not entry.training:
+        grid = window_grid(entry.state, tuning.window, reach, policy.tile_size)
+        return WindowForm(grid, entry.valid)
+    return RowForm(entry.valid, reach)
 
 
 def _check_supported(units, policy, entry, execution, statistics):
