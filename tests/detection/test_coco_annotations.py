@@ -1,6 +1,7 @@
 """COCO's annotation files: what is read, and how nonsense is reported."""
 
 import copy
+import os
 
 import numpy as np
 import pytest
@@ -81,6 +82,12 @@ def test_a_crowd_flag_of_null_is_none(tmp_path):
     assert read(tmp_path, value).images[0].crowd.tolist() == [False] * 3
 
 
+def test_the_name_of_a_file_need_not_be_utf_8(tmp_path):
+    value = copy.deepcopy(_GOOD)
+    value["images"][0]["file_name"] = name = os.fsdecode(b"\xff.png")
+    assert read(tmp_path, value).images[0].file_name == name
+
+
 def test_a_byte_order_mark_does_no_harm(tmp_path):
     path = write_json(tmp_path / "instances.json", _GOOD)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
@@ -149,6 +156,14 @@ _NONSENSE = {
     ),
     "image twice": (_append("images", {"id": 11, "file_name": "x"}), ["image id 11", "twice"]),
     "image without file": (_append("images", {"id": 13}), ["image 13", "file_name"]),
+    "null in a file's name": (
+        _append("images", {"id": 13, "file_name": "a\0.png"}),
+        ["image 13", "no file can have", r"'a\x00.png'"],
+    ),
+    "file's name that is no Unicode": (
+        _append("images", {"id": 13, "file_name": "\ud800.png"}),
+        ["image 13", "no file can have", r"'\ud800.png'"],
+    ),
     "flat image": (
         _append("images", {"id": 13, "file_name": "x", "height": 0, "width": 3}),
         ["image 13", "positive ints", "0"],

@@ -221,8 +221,10 @@ def test_a_picture_as_the_model_gets_it(server):
         ("POST", "/v1/models/dogs:predict", 404),
         ("POST", "/v1/models/pets/versions/2:predict", 404),
         ("POST", "/v1/models/pets:classify", 405),
-        ("GET", "/v1/models/pets:predict", 404),
+        ("GET", "/v1/models/pets:predict", 405),
+        ("GET", "/v1/models/pets/versions/3:predict", 405),
         ("GET", "/v1/models/pets/versions/x", 404),
+        ("GET", "/v1/models/pets/versions/" + "3" * 5000, 404),  # no int for Python
         ("GET", "/etc/passwd", 404),
         ("DELETE", "/v1/models/pets", 405),
     ],

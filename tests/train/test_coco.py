@@ -28,6 +28,17 @@ def load(path, *overrides):
     return load_config(DetectionConfig, path, overrides)
 
 
+def load_coco(folder, train, validation):
+    """Each split: the file of annotations, and the folder of images."""
+    return load(
+        write_detector_config(folder),
+        "runtime.deterministic=false",
+        "data={source: coco, digit_scenes: null, coco: "
+        f"{{train_annotations: {train[0]}, train_images: {train[1]}, "
+        f"validation_annotations: {validation[0]}, validation_images: {validation[1]}}}}}",
+    )
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The directory of a tiny run by a real process. Not to be changed."""
@@ -141,14 +152,20 @@ def test_a_run_that_was_stopped_ends_at_the_same_weights(finished, tmp_path):
 def test_nonsense_in_the_annotations_is_named(tmp_path):
     from tests.detection.coco_files import annotation, write_set
 
-    annotations, images = write_set(tmp_path, {1: (30, 40)}, [annotation(7, 1, [50, 2, 3, 4])])
-    config = load(
-        write_detector_config(tmp_path),
-        "runtime.deterministic=false",
-        "data={source: coco, digit_scenes: null, coco: "
-        f"{{train_annotations: {annotations}, train_images: {images}, "
-        f"validation_annotations: {annotations}, validation_images: {images}}}}}",
-    )
+    files = write_set(tmp_path, {1: (30, 40)}, [annotation(7, 1, [50, 2, 3, 4])])
+    config = load_coco(tmp_path, files, files)
     with pytest.raises(UserError, match="annotation 7 of image 1.*outside the image of 40 x 30"):
         TrainingRun(DetectionTask(config), RunDirectory(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_a_split_without_images_is_named(tmp_path, split):
+    from tests.detection.coco_files import write_many, write_set
+
+    some, none = write_many(tmp_path / "some"), write_set(tmp_path / "none", {}, [])
+    files = (none, some) if split == "training" else (some, none)
+    with pytest.raises(UserError, match=f"the {split} split has no images"):
+        TrainingRun(
+            DetectionTask(load_coco(tmp_path, *files)), RunDirectory(tmp_path / "run")
+        ).train()

@@ -108,6 +108,8 @@ def _read_images(entries: list) -> dict[int, tuple[str, int | None, int | None]]
         name = entry.get("file_name")
         if not isinstance(name, str) or not name:
             raise _Nonsense(f"image {number}: expected a file_name, received {name!r}")
+        if not _can_name_a_file(name):
+            raise _Nonsense(f"image {number}: no file can have the file_name {name!r:.99}")
         sides = [entry.get("height"), entry.get("width")]
         if sides != [None, None] and not all(_is_int(side) and side > 0 for side in sides):
             raise _Nonsense(
@@ -219,6 +221,13 @@ def _id(entry: Any, kind: str) -> int:
             f"(up to {_LARGEST_ID}), received {entry['id']!s:.99}"
         )
     return entry["id"]
+
+
+def _can_name_a_file(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # Half of a surrogate pair.
+        return False
 
 
 def _is_int(value: Any) -> bool:

@@ -81,7 +81,7 @@ class ModelServer:
     def application(self) -> Starlette:
         """The ASGI application."""
         routes = []
-        for path in ("/v1/models/{name}/versions/{version:int}", "/v1/models/{name}"):
+        for path in ("/v1/models/{name}/versions/{version}", "/v1/models/{name}"):
             routes += [
                 Route(path + ":predict", self._predict, methods=["POST"]),
                 Route(path + "/metadata", self._metadata, methods=["GET"]),
@@ -212,7 +212,11 @@ class ModelServer:
 
     def _check_model(self, request):
         name, version = request.path_params["name"], request.path_params.get("version")
-        if name != self._name or version not in (None, self._servable.version):
+        if name != self._name or version not in (None, str(self._servable.version)):
+            # Routes for GET take ":predict" for a part of the name, or of the version.
+            if request.method != "POST" and request.url.path.endswith(":predict"):
+                message = f":predict: expected the method POST, received {request.method}"
+                raise RequestError(405, message, {"Allow": "POST"})
             which = f"Specific({name}, {version})" if version is not None else f"Latest({name})"
             raise RequestError(404, f"Servable not found for request: {which}")
 

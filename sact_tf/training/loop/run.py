@@ -251,6 +251,8 @@ class TrainingRun:
 
     def _check_sizes(self, trains: bool) -> None:
         examples, batch_size = self.data.num_examples("train"), self.config.train.batch_size
+        if trains and examples < 1:
+            raise UserError("data: the training split has no images")
         if trains and batch_size > examples:
             raise UserError(
                 f"train.batch_size: expected at most the number of training images ({examples}), "
