@@ -333,7 +333,7 @@ class TestNamesOfFiles:
         with pytest.raises(UserError, match=f"{expected}.*; there is .*/images/{there}"):
             folder_data(annotations, images)
 
-    @pytest.mark.parametrize("name", ["/", "..", "sub/", "a\\" * 300, "\0"])
+    @pytest.mark.parametrize("name", ["/", "..", "sub/", "a\\" * 300])
     def test_names_of_no_file_are_missing_files(self, tmp_path, name):
         annotations, images = self._named(tmp_path, name)
         (images / "2.png").unlink()
