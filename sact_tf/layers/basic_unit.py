@@ -12,7 +12,7 @@ from sact_tf.ops.active_rows import ActiveRows, sum_by_image
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import subsample, times, zero_outside
 from sact_tf.ops.row_convolution import convolve_rows
-from sact_tf.ops.row_training import convolve_rows_in_training, sum_by_image_in_training
+from sact_tf.ops.row_training import convolve_rows_in_training
 from sact_tf.ops.windows import cut_windows
 
 
@@ -102,8 +102,7 @@ class BasicUnit(ResidualUnit):
         [first] = self.bn1.on_rows([first], self.activate_twice, training)
         residual = self._convolve_rows([first], self.conv2, rows, rows.num_active, training)
         residual = tf.nn.bias_add(residual, self.conv2.bias_tensor)
-        add = sum_by_image_in_training if training else sum_by_image
-        return residual, add(residual, rows, batch)
+        return residual, sum_by_image(residual, rows, batch)
 
     def residual_windows(self, windows: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
         """f(x) in the middle of windows; see `ResidualUnit`."""

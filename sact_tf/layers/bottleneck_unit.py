@@ -19,7 +19,7 @@ from sact_tf.ops.positions import (
 )
 from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.row_convolution import convolve_map, convolve_rows, convolve_rows_on_map
-from sact_tf.ops.row_training import convolve_rows_in_training, sum_by_image_in_training
+from sact_tf.ops.row_training import convolve_rows_in_training
 from sact_tf.ops.windows import cut_windows
 
 
@@ -140,7 +140,7 @@ class BottleneckUnit(ResidualUnit):
         reduced = self._reduce_rows(pieces, training)
         spatial = self._convolve_rows(reduced, rows, training)
         [hidden] = self.bn2.on_rows([spatial], self.activate, training)
-        return self._restore_rows(hidden, rows, batch, training)
+        return self._restore_rows(hidden, rows, batch)
 
     def residual_windows(self, windows: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
         """f(x) in the middle of windows; see `ResidualUnit`."""
@@ -197,10 +197,10 @@ class BottleneckUnit(ResidualUnit):
             gathered,
         )
 
-    def _restore_rows(self, hidden, rows, batch, training):
+    def _restore_rows(self, hidden, rows, batch):
         residual = tf.matmul(hidden, self.conv3.kernel_tensor[0, 0])
         residual = tf.nn.bias_add(residual, self.conv3.bias_tensor)
-        total = (sum_by_image_in_training if training else sum_by_image)(hidden, rows, batch)
+        total = sum_by_image(hidden, rows, batch)
         return residual, _linear(total, self.conv3, count_by_image(rows, batch, total.dtype))
 
 

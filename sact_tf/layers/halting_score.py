@@ -198,10 +198,8 @@ class HaltingScore(NetworkLayer):
         return tf.reshape(planes, tf.concat([[9], tf.shape(maps)[:-1]], axis=0))
 
     def _normalize(self, maps, training, positions):
-        channels = maps.shape[-1]
-        if training or channels <= 16 or channels % 16 == 0:
+        if training or tuning.suits_fused_normalization(maps.shape[-1]):
             return self.local_bn(maps, training=training, positions=positions)
-        # On a CPU the kernel takes three times as long as plain operations for these widths.
         scale, shift = self.local_bn.scale_and_shift(maps, training, positions)
         return maps * scale + shift
 

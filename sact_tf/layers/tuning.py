@@ -38,8 +38,8 @@ def default_window(unit: Any, tile_size: int) -> int:
 def default_dense_share(unit: Any, window: int) -> float:
     """`Tuning.dense_share` for blocks of a unit, with windows of a size or rows (0).
 
-    Of basic units dense ones and rows take the same time at 0.14 to 0.31 of the positions, dense
-    ones and windows at 0.4 to 0.5; of bottlenecks dense ones and rows at 0.9, for all widths.
+    Of basic units dense ones and rows take the same time at 0.15 to 0.3 of the positions, dense
+    ones and windows at 0.37 to 0.46; of bottlenecks dense ones and rows at 0.9, for all widths.
     2026-11-26, measured as `default_window` and by benchmarks.break_even --image_size=600x1000
     """
     if window:
@@ -78,3 +78,12 @@ def share_for_map_in_training(filters: int) -> float:
 
 # The same of the halting scores' sums over neighbours, which are of nine columns at any width.
 SHARE_FOR_MAP_OF_SUMS = 0.3
+
+
+def suits_fused_normalization(channels: int) -> bool:
+    """Whether the fused kernel normalizes maps of a width in inference as fast as plain operations.
+
+    Of 24 channels it takes three times as long, of 12 and of multiples of 16 it does not.
+    2026-11-26, single operations on 64 maps of 48x48x12, 24x24x24 and 12x12x48, timed by hand.
+    """
+    return channels <= 16 or channels % 16 == 0

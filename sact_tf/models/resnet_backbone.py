@@ -11,6 +11,7 @@ from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.depths import units_of_depth
 from sact_tf.models.frozen import freeze, frozen_paths
 from sact_tf.models.image_batches import TakesImageBatches, image_inputs
+from sact_tf.models.per_block import checked_tile_sizes, one_or_all, per_block
 from sact_tf.models.warm_start import warm_start_backbone
 from sact_tf.ops.positions import strided_size, subsample, zero_outside
 
@@ -100,10 +101,10 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
     ):
         units = tuple(units)
         _check(units, base_channels, stem_channels, unit, image_shape)
-        tile_sizes = _checked_tile_sizes(tile_size, len(units))
-        executions = _per_block("execution", execution, len(units))
-        ponder_weights = _per_block("ponder_weight", ponder_weight, len(units))
-        halting_epsilons = _per_block("halting_epsilon", halting_epsilon, len(units))
+        tile_sizes = checked_tile_sizes(tile_size, len(units))
+        executions = per_block("execution", execution, len(units))
+        ponder_weights = per_block("ponder_weight", ponder_weight, len(units))
+        halting_epsilons = per_block("halting_epsilon", halting_epsilon, len(units))
         self._config: dict[str, Any] = {
             "units": units,
             "base_channels": base_channels,
@@ -344,10 +345,10 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
     def get_config(self) -> dict[str, Any]:
         return {
             **self._config,
-            "tile_size": _one_or_all(block.tile_size for block in self.blocks),
-            "execution": _one_or_all(block.execution for block in self.blocks),
-            "ponder_weight": _one_or_all(block.get_ponder_weight() for block in self.blocks),
-            "halting_epsilon": _one_or_all(block.halting_epsilon for block in self.blocks),
+            "tile_size": one_or_all(block.tile_size for block in self.blocks),
+            "execution": one_or_all(block.execution for block in self.blocks),
+            "ponder_weight": one_or_all(block.get_ponder_weight() for block in self.blocks),
+            "halting_epsilon": one_or_all(block.halting_epsilon for block in self.blocks),
             "frozen": frozen_paths([self.stem, *self.blocks]),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
@@ -377,33 +378,3 @@ def _check(units, base_channels, stem_channels, unit, image_shape):
             "Expected image_shape to be (height, width, channels) with known channels, received "
             f"{image_shape!r}"
         )
-
-
-def _checked_tile_sizes(tile_size, num_blocks):
-    sizes = tile_size if isinstance(tile_size, tuple | list) else (tile_size,) * num_blocks
-    if len(sizes) != num_blocks or any(
-        isinstance(k, bool) or not isinstance(k, int) or k < 1 for k in sizes
-    ):
-        raise ValueError(
-            f"Expected tile_size to be a positive int or one per block ({num_blocks}), received "
-            f"tile_size={tile_size!r}"
-        )
-    return tuple(sizes)
-
-
-def _per_block(name, value, num_blocks):
-    """One value for each block, of one for all or one for each."""
-    if not isinstance(value, tuple | list):
-        return (value,) * num_blocks
-    if len(value) != num_blocks:
-        raise ValueError(
-            f"Expected {name} to be one value or one per block ({num_blocks}), received "
-            f"{name}={value!r}"
-        )
-    return tuple(value)
-
-
-def _one_or_all(values):
-    """The value that all blocks have, or else a tuple of one for each."""
-    values = tuple(values)
-    return values[0] if len(set(values)) == 1 else values

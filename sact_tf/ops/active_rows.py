@@ -13,8 +13,9 @@ import tensorflow as tf
 from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.tiles import dilate
 
-# From this width on, sums over images are a product with their membership, which uses all cores.
-_PRODUCT_CHANNELS = 128
+# From this width on, and up to this many images, sums over images are a product with their
+# membership, which uses all cores, but grows with the number of images twice.
+_PRODUCT_CHANNELS, PRODUCT_IMAGES = 128, 8
 
 
 class ActiveRows(NamedTuple):
@@ -92,12 +93,28 @@ def _where(chosen):
 
 def sum_by_image(features: tf.Tensor, rows: ActiveRows, batch: tf.Tensor) -> tf.Tensor:
     """Sum over the active rows of each image: [A, C] -> [B, C], at least float32."""
-    features = at_least_float32(features)
-    if features.shape[-1] < _PRODUCT_CHANNELS:
-        sums = tf.math.segment_sum(features, rows.images)
-        return tf.pad(sums, [[0, batch - tf.shape(sums)[0]], [0, 0]])
-    membership = tf.range(batch)[:, tf.newaxis] == rows.images
-    return tf.matmul(tf.cast(membership, features.dtype), features)
+
+    @tf.custom_gradient
+    def add(images, features):
+        images = tf.identity(images)  # gradients in nested branches can't reach further out
+
+        def by_segment():
+            # The rows stand in the order of the images, the last of which may have none.
+            sums = tf.math.segment_sum(features, images)
+            return tf.pad(sums, [[0, batch - tf.shape(sums)[0]], [0, 0]])
+
+        def by_product():
+            membership = tf.range(batch)[:, tf.newaxis] == images
+            return tf.matmul(tf.cast(membership, features.dtype), features)
+
+        def gradient(upstream):
+            return None, tf.gather(upstream, images)
+
+        if features.shape[-1] < _PRODUCT_CHANNELS:
+            return by_segment(), gradient
+        return tf.cond(batch <= PRODUCT_IMAGES, by_product, by_segment), gradient
+
+    return add(rows.images, at_least_float32(features))
 
 
 def count_by_image(rows: ActiveRows, batch: tf.Tensor, dtype: tf.DType = tf.float32) -> tf.Tensor:

@@ -136,7 +136,7 @@ def convolve_rows(
     def convolve(neighbours, num_outputs, kernel, *pieces):
         neighbours, num_outputs, kernel = map(_local, (neighbours, num_outputs, kernel))
         pieces = list(map(_local, pieces))
-        columns = windows(pieces, neighbours[:num_outputs])
+        columns = neighbour_columns(pieces, neighbours[:num_outputs])
         outputs = tf.matmul(columns, _as_matrix(kernel))
 
         def gradient(upstream):
@@ -161,7 +161,7 @@ def convolution_gradients(
     """Gradients of `convolve_rows`, of its kernel and of all its rows.
 
     Args:
-        columns: [A, 9 * N], the `windows` of the outputs.
+        columns: [A, 9 * N], the `neighbour_columns` of the outputs.
         kernel, neighbours, num_outputs: as there.
         upstream: [A, M].
 
@@ -171,7 +171,7 @@ def convolution_gradients(
     of_kernel = tf.matmul(columns, upstream, transpose_a=True)
     readers = _readers(neighbours, num_outputs)
     transposed = _as_matrix(tf.transpose(kernel, [0, 1, 3, 2]))
-    of_rows = tf.matmul(windows([upstream], readers), transposed)
+    of_rows = tf.matmul(neighbour_columns([upstream], readers), transposed)
     return tf.reshape(of_kernel, tf.shape(kernel)), of_rows
 
 
@@ -215,7 +215,7 @@ def convolve_map(maps: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tens
         numbers = tf.range(tf.reduce_prod(shape))
         positions = tf.reshape(numbers, shape)[:, ::stride, ::stride]
         neighbours = neighbours_at(tf.reshape(numbers + 1, shape), tf.reshape(positions, [-1]))
-        columns = windows([tf.reshape(maps, [-1, maps.shape[-1]])], neighbours)
+        columns = neighbour_columns([tf.reshape(maps, [-1, maps.shape[-1]])], neighbours)
         outputs = tf.matmul(columns, _as_matrix(kernel))
         outputs = tf.reshape(outputs, [*tf.unstack(tf.shape(positions)), kernel.shape[-1]])
 
@@ -316,7 +316,7 @@ def _padded(pieces):
     return tf.concat([tf.zeros([1, pieces[0].shape[-1]], pieces[0].dtype), *pieces], axis=0)
 
 
-def windows(pieces: Sequence[tf.Tensor], neighbours: tf.Tensor) -> tf.Tensor:
+def neighbour_columns(pieces: Sequence[tf.Tensor], neighbours: tf.Tensor) -> tf.Tensor:
     """What a 3x3 convolution reads: list of [R_i, N], int32 [A, 9] -> [A, 9 * N]."""
     return tf.reshape(tf.gather(_padded(pieces), neighbours), [-1, 9 * pieces[0].shape[-1]])
 

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from sact_tf.ops.active_rows import ActiveRows, sum_by_image
-from sact_tf.ops.precision import at_least_float32
+from sact_tf.ops.active_rows import ActiveRows
 from sact_tf.ops.row_convolution import (
     convolution_gradients,
+    neighbour_columns,
     neighbour_sum_gradient,
     neighbour_terms,
     selection,
-    windows,
 )
 
 
@@ -52,7 +51,7 @@ def convolve_rows_in_training(
             return tf.reshape(maps, [-1, channels]), layout.outputs_of(outputs)
 
         def on_rows():
-            columns = windows(pieces, neighbours[:num_outputs])
+            columns = neighbour_columns(pieces, neighbours[:num_outputs])
             outputs = tf.matmul(columns, tf.reshape(kernel, [-1, kernel.shape[-1]]))
             return tf.reshape(columns, [-1, channels]), outputs
 
@@ -140,34 +139,9 @@ def sum_neighbour_rows_in_training(
     return tf.ensure_shape(sums, [None])
 
 
-def sum_by_image_in_training(features: tf.Tensor, rows: ActiveRows, batch: tf.Tensor) -> tf.Tensor:
-    """`sact_tf.ops.active_rows.sum_by_image`, image by image where there are many.
-
-    The product that it takes, and that of its gradient, grow with the batch twice.
-    """
-
-    @tf.custom_gradient
-    def add(images, features):
-        def by_segment():
-            # The rows stand in the order of the images, the last of which may have none.
-            sums = tf.math.segment_sum(features, images)
-            return tf.pad(sums, [[0, batch - tf.shape(sums)[0]], [0, 0]])
-
-        def gradient(upstream):
-            return None, tf.gather(upstream, images)
-
-        few = batch <= FEW_IMAGES
-        return tf.cond(few, lambda: sum_by_image(features, rows, batch), by_segment), gradient
-
-    return add(rows.images, at_least_float32(features))
-
-
 def layout_positions(rows: ActiveRows) -> tf.Tensor:
     """int32 [R], the position of each row in the flattened map."""
     return tf.concat([rows.active_positions, rows.ring_positions], axis=0)
-
-
-FEW_IMAGES = 8
 
 
 class _Layout:

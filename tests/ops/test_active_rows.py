@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.ops.active_rows import count_by_image, find_active_rows, sum_by_image, to_map
+from sact_tf.ops.active_rows import (
+    PRODUCT_IMAGES,
+    count_by_image,
+    find_active_rows,
+    sum_by_image,
+    to_map,
+)
 from sact_tf.ops.row_convolution import (
     convolve_rows,
     part_rows,
@@ -71,6 +77,36 @@ def test_sums_and_maps():
     expected[active] = features[:, 0]
     received = to_map(features[:, 0], rows.active_positions, tf.constant(SHAPE))
     np.testing.assert_array_equal(received, expected)
+
+
+@pytest.mark.parametrize("channels", [3, 128])
+@pytest.mark.parametrize("batch", [3, PRODUCT_IMAGES + 4])
+@pytest.mark.parametrize("images", [[0, 2], []], ids=["some", "none"])
+def test_sum_by_image_and_its_gradient(images, batch, channels):
+    """Images in the middle and at the end have no row; gradients from within a branch, too."""
+    active = np.zeros([batch, 2, 2], bool)
+    active[images] = True
+    rows = find_active_rows(tf.constant(active))
+    rng = np.random.default_rng(2)
+    features = tf.constant(rng.normal(size=[len(rows.images), channels]))
+    factor = rng.normal(size=[batch, channels])
+    expected = np.zeros([batch, channels])
+    np.add.at(expected, rows.images.numpy(), features.numpy())
+
+    @tf.function
+    def sums_and_gradient(features, is_taken):
+        def sums():
+            return sum_by_image(features, rows, tf.constant(batch))
+
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            received = tf.cond(is_taken, sums, lambda: tf.zeros([batch, channels], tf.float64))
+            loss = tf.reduce_sum(received * factor)
+        return received, tape.gradient(loss, features)
+
+    received, gradient = sums_and_gradient(features, tf.constant(True))
+    np.testing.assert_allclose(received, expected, atol=1e-12)
+    np.testing.assert_allclose(gradient, factor[rows.images.numpy()], atol=1e-12)
 
 
 def on_map(active, values):

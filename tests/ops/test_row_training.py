@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.ops.active_rows import find_active_rows, sum_by_image
+from sact_tf.ops.active_rows import find_active_rows
 from sact_tf.ops.row_convolution import convolve_rows, sum_neighbour_rows
 from sact_tf.ops.row_training import (
-    FEW_IMAGES,
     convolve_rows_in_training,
-    sum_by_image_in_training,
     sum_neighbour_rows_in_training,
 )
 
@@ -88,19 +86,4 @@ def test_sum_over_neighbours(share, limit):
         lambda: sum_neighbour_rows_in_training(pieces, rows, limit),
         lambda: sum_neighbour_rows(pieces, rows.neighbours, rows.num_active),
         pieces,
-    )
-
-
-@pytest.mark.parametrize("batch", [3, FEW_IMAGES + 4])
-@pytest.mark.parametrize("images", [[0, 2], []], ids=["some", "none"])
-def test_sum_by_image(batch, images):
-    """Images in the middle and at the end have no row."""
-    active = np.zeros([batch, 2, 2], bool)
-    active[images] = True
-    rows = find_active_rows(tf.constant(active))
-    features = random(len(rows.images), 3)
-    assert_same_with_gradients(
-        lambda: sum_by_image_in_training(features, rows, tf.constant(batch)),
-        lambda: sum_by_image(features, rows, tf.constant(batch)),
-        [features],
     )

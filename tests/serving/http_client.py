@@ -63,12 +63,19 @@ class Server:
 
     def request(self, method, path, body=None, headers=None):
         """Returns `(status, JSON)`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        status, content = self._send(method, path, body, headers)
+        return status, json.loads(content.decode())
+
+    def picture(self, data):
+        """What the page gets of an image: `(status, bytes)`."""
+        return self._send("POST", "/picture", data)
+
+    def _send(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
-            text = answer.read().decode()
-            return answer.status, json.loads(text)
+            return answer.status, answer.read()
         finally:
             connection.close()
 

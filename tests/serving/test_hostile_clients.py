@@ -53,16 +53,6 @@ def _until_closed(connection):
     return received
 
 
-def _picture(server, data):
-    """What the page gets: `(status, content)`."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
-    connection.request("POST", "/picture", data)
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    return answer.status, content
-
-
 # Files
 
 
@@ -75,7 +65,7 @@ def test_frames_after_the_first_cost_nothing(server):
         assert status == 200
         plain = {"instances": [b64(encode(np.zeros([10, 10, 3], np.uint8)))]}
         assert answer == server.predict(plain)[1]
-        status, content = _picture(server, many)
+        status, content = server.picture(many)
         assert status == 200 and content.startswith(b"\x89PNG")
 
 
@@ -84,7 +74,7 @@ def test_scans_are_counted(server):
     assert len(data) < 200_000
     with Others(server, 200 * MIB), concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(server.predict, [{"instances": [b64(data)]}] * 8))
-        assert _picture(server, data)[0] == 400
+        assert server.picture(data)[0] == 400
     for status, answer in answers:
         assert status == 400 and "more than the 100 JPEG scans" in answer["error"]
 

@@ -193,24 +193,15 @@ def test_formats_that_a_graph_refuses_are_served_as_they_were_trained(server, ex
     assert row["scores"] == pytest.approx(scores, abs=1e-5)
 
 
-def _post_picture(server, data):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    connection.request("POST", "/picture", data)
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    return answer.status, content
-
-
 def test_a_picture_as_the_model_gets_it(server):
     turned = Image.Exif()
     turned[0x0112] = 6
     data = encode(pixels(20, 26), "TIFF", exif=turned)
-    status, content = _post_picture(server, data)
+    status, content = server.picture(data)
     assert status == 200
     np.testing.assert_array_equal(tf.io.decode_png(content), decode_image(data, "picture"))
     for bad in (b"no image", b"", encode(pixels(250, 250)), encode(pixels(90, 90))[:3000]):
-        assert _post_picture(server, bad)[0] == 400
+        assert server.picture(bad)[0] == 400
 
 
 @pytest.mark.parametrize(
