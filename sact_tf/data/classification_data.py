@@ -9,7 +9,11 @@ import tensorflow as tf
 
 from sact_tf.data.identity import DataIdentity
 from sact_tf.data.pipeline.indexed_data import IndexedData
-from sact_tf.data.preprocessing import evaluation_function, training_function
+from sact_tf.data.preprocessing import (
+    evaluation_box_function,
+    evaluation_function,
+    training_function,
+)
 from sact_tf.text import check_class_names
 
 
@@ -59,7 +63,8 @@ class ImageClassificationData(abc.ABC):
         Returns:
             A dataset of {"image": float32 [batch, height, width, 3], "label": int32 [batch], ...};
             where the data set knows them also "box": float32 [batch, 4], the object as (top, left,
-            bottom, right) in pixels, and "path": string [batch], where the image came from.
+            bottom, right) in pixels of "image" (NaN for an image without one), and "path": string
+            [batch], where the image came from.
         """
 
 
@@ -92,6 +97,7 @@ class IndexedClassificationData(IndexedData, ImageClassificationData):
         self.class_names = class_names
         self.preprocessing = dict(preprocessing)
         self._evaluation_function = evaluation_function(preprocessing)
+        self._box_function = evaluation_box_function(preprocessing)
         self._training_function = training_function(preprocessing)
 
     @abc.abstractmethod
@@ -113,6 +119,13 @@ class IndexedClassificationData(IndexedData, ImageClassificationData):
         self, example: dict[str, tf.Tensor], seed: tf.Tensor | None
     ) -> dict[str, tf.Tensor]:
         if seed is None:
-            return {**example, "image": self._evaluation_function(example["image"])}
+            return self._evaluated(example)
         image = self._training_function(example["image"], seed)
         return {"image": image, "label": example["label"]}
+
+    def _evaluated(self, example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        prepared = {**example, "image": self._evaluation_function(example["image"])}
+        if "box" in example:
+            size = tf.shape(example["image"])[:2]
+            prepared["box"] = self._box_function(example["box"], size)
+        return prepared

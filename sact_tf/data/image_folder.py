@@ -3,10 +3,11 @@
 import logging
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from sact_tf.data.checks import check_split
 from sact_tf.data.classification_data import IndexedClassificationData
@@ -14,6 +15,7 @@ from sact_tf.data.identity import DataIdentity, hashed
 from sact_tf.data.images import read_image
 from sact_tf.data.listing.class_folders import ClassFolders, check_apart, check_known, hold_out
 from sact_tf.data.listing.copies import warn_of_copies
+from sact_tf.data.listing.object_boxes import ObjectBoxes
 from sact_tf.data.pipeline import trial_reading
 from sact_tf.data.pipeline.grey_levels import GreyLevels
 from sact_tf.errors import UserError
@@ -46,10 +48,14 @@ class ImageFolder(IndexedClassificationData):
             Those found at construction are out of `num_examples`; see `IndexedData`
             for the others.
         check_files: whether to decode all files at construction; by size, as above, if None.
+        boxes: JSON file that says where the objects are on the held-out images, see `ObjectBoxes`;
+            evaluation then gives them as "box". Its part `val` or `validation` counts, or `train`
+            where the held-out images are of `train_dir`.
 
     Raises:
         UserError: a folder is missing, has no classes, or a class has no images; the folders
-            overlap; a file cannot be decoded; an argument is out of its range.
+            overlap; a file cannot be decoded; the boxes do not fit; an argument is out of its
+            range.
     """
 
     class_names: list[str]
@@ -62,6 +68,7 @@ class ImageFolder(IndexedClassificationData):
         preprocessing: Mapping[str, Any] | None = None,
         skip_corrupt: bool = False,
         check_files: bool | None = None,
+        boxes: str | os.PathLike | None = None,
     ):
         if validation_dir is not None and validation_fraction is not None:
             raise UserError(
@@ -107,6 +114,7 @@ class ImageFolder(IndexedClassificationData):
                 for label, name in enumerate(class_names)
                 for path in images.get(name, ())
             ]
+        self._boxes = None if boxes is None else self._read_boxes(boxes, validation_dir is None)
         levels = GreyLevels()
         if check_files or check_files is None and self._is_small():
             self._check_files(levels)
@@ -136,6 +144,22 @@ class ImageFolder(IndexedClassificationData):
 
     def _path(self, split: str, index: int) -> str:
         return self._files[split][index][0]
+
+    def _arrays(self, split: str, index: int) -> Sequence[Any]:
+        arrays = super()._arrays(split, index)
+        return (
+            arrays if self._boxes is None else [*arrays, self._boxes.box(self._path(split, index))]
+        )
+
+    def _read_boxes(self, file: str | os.PathLike, of_train_dir: bool) -> ObjectBoxes:
+        self._signature = {**self._signature, "box": tf.TensorSpec([4], tf.float32)}
+        return ObjectBoxes(
+            file,
+            self._roots["validation"],
+            [path for path, _ in self._files["validation"]],
+            [path for path, _ in self._files["train"]] if of_train_dir else [],
+            ["train"] if of_train_dir else ["val", "validation"],
+        )
 
     def _say_what_is_not_held_out(self) -> None:
         held_out = {label for _, label in self._files["validation"]}

@@ -22,6 +22,7 @@ from sact_tf.data.imagenet_augmentation import distort
 from sact_tf.errors import UserError
 
 _CENTRAL_FRACTION = 0.875
+_CROP_DIVISOR = 16  # (1 - 0.875) / 2 of the sides, rounded down, goes at each end.
 _CIFAR_PADDING = 2
 _IMAGENET_SIZE = 224
 
@@ -61,6 +62,38 @@ def evaluation_function(preprocessing: Mapping[str, Any]) -> Callable[[tf.Tensor
         return _resized(_unit_range(image), size)
 
     return {"imagenet": imagenet, "cifar": cifar, "scale": scale, "unit": unit}[name]
+
+
+def evaluation_box_function(
+    preprocessing: Mapping[str, Any],
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Where an object of the image is on what `evaluation_function` gives.
+
+    Args:
+        preprocessing: see the module.
+
+    Returns:
+        A function of one box, float32 [4], (top, left, bottom, right) in pixels of the image, ends
+        exclusive, and the image's [height, width], int32 [2], that gives float32 [4] in pixels of
+        the network's input. What a crop cuts off lies outside of it.
+
+    Raises:
+        UserError: there is no such preprocessing.
+    """
+    name, size = _parse(preprocessing)
+
+    def box_function(box, image_size):
+        corners = tf.reshape(box, [2, 2])
+        target = tf.cast(image_size if size is None else size, tf.float32)
+        if name != "imagenet":
+            return tf.reshape(corners * target / tf.cast(image_size, tf.float32), [4])
+        removed = image_size // _CROP_DIVISOR
+        scale = target / tf.cast(image_size - 2 * removed, tf.float32)
+        # TensorFlow 1's resizing lays the centres of the first pixels on one another.
+        corners = (corners - tf.cast(removed, tf.float32) - 0.5) * scale + 0.5
+        return tf.reshape(corners, [4])
+
+    return box_function
 
 
 def training_function(
@@ -177,8 +210,8 @@ def _symmetric_range(image: tf.Tensor) -> tf.Tensor:
 
 
 def _central_crop(image: tf.Tensor) -> tf.Tensor:
-    # TensorFlow 1 and 2 agree here: (1 - 0.875) / 2 is exactly 1/16, so H // 16 rows go on each
-    # side, and at an odd rest the crop is larger than 0.875 H.
+    # TensorFlow 1 and 2 agree here: H // 16 rows go on each side, and at an odd rest the crop is
+    # larger than 0.875 H.
     return tf.image.central_crop(image, _CENTRAL_FRACTION)
 
 

@@ -27,8 +27,10 @@ from sact_tf.images.tiff import TIFF_STARTS, check_tiff
 # Pillow's names of the formats that files of `sact_tf.data.images.EXTENSIONS` have.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_ORIENTATION = 258, 262, 274
 _WHITE_IS_ZERO = 0
+_QUARTER_TURNS = (5, 6, 7, 8)
 _DARK = 4096
 _PIXELS_AT_ONCE = 1 << 20
 
@@ -120,6 +122,23 @@ def stored_size(
     """
     with _opened(data, source, formats, limits) as (image, _):
         return image.height, image.width
+
+
+def shown_size(data: bytes, source: str) -> tuple[int, int]:
+    """`(height, width)` as `decode_image` turns it; no pixel is decoded.
+
+    Args and Raises: see `decode_image`.
+    """
+    with _opened(data, source, None, OWN_FILES) as (image, png):
+        tags, exif = _tags(image), png.exif if png else image.info.get("exif")
+        # Some versions of Pillow give the size of a TIFF file as it will have turned it.
+        stored = getattr(image, "tag_v2", {})
+        size = (
+            stored.get(_TIFF_HEIGHT, image.height),
+            stored.get(_TIFF_WIDTH, image.width),
+        )
+    orientation = tags.get(_TIFF_ORIENTATION, exif_orientation(exif))
+    return size[::-1] if orientation in _QUARTER_TURNS else size
 
 
 @contextlib.contextmanager

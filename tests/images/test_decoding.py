@@ -117,3 +117,15 @@ def test_exif_that_says_nothing(block):
 def test_exif_of_both_orders_and_widths():
     assert exif_orientation(b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0") == 6
     assert exif_orientation(b"MM\0*\0\0\0\x08\0\1\1\x12\0\4\0\0\0\1\0\0\0\x08") == 8
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
+def test_the_size_that_is_shown_is_known_without_decoding(kind, orientation):
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    data = _encode(_picture(), kind, exif=exif)
+    shown = decode_image(data, "a").shape[:2]
+    assert decoding.shown_size(data, "a") == shown
+    assert (shown == (30, 20)) == (orientation in (6, 8))

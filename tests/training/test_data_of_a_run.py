@@ -17,10 +17,12 @@ from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.resolutions import (
     HeldOutImages,
     evaluate_at,
+    evaluate_resolutions,
     held_out_images,
     labelled_for,
 )
 from sact_tf.training.config.loading import load_config
+from sact_tf.training.reports.localization import localization_auc
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.recorded_data import check_classes, differences
 from tests.training import running
@@ -212,6 +214,38 @@ class TestEvaluation:
         held_out = HeldOutImages(tf.data.Dataset.range(1), 1, 3, None, "tfds")
         with pytest.raises(UserError, match=r"data\.tfds\.label_offset and data\.tfds\.num_cl"):
             labelled_for(model, held_out)
+
+
+def test_the_ponder_map_is_judged_by_boxes_of_photographs(prepare, photos, tmp_path):
+    boxes = {f"{name}/{i}.png": [4, 3 * i, 15, 3 * i + 8] for name in _CLASSES for i in range(3)}
+    del boxes["dog/2.png"]
+    (photos / "boxes.json").write_text(json.dumps({"train": {}, "val": boxes}))
+    with_boxes = f"data.image_folder.boxes='{photos / 'boxes.json'}'"
+    prepare(override(photos)).train(evaluates=False)
+    run = prepare(override(photos), with_boxes, trains=False)  # Boxes may come later.
+    metrics = run.evaluate()
+    areas = []
+    for name in boxes:
+        pixels = tf.io.decode_png(tf.io.read_file(str(photos / "held_out" / name)))
+        image = tf.image.resize(pixels / 255, [16, 20], antialias=True) * 2 - 1
+        cost = run.model.ponder(image[None])["ponder_cost_map"].numpy()
+        top, left, bottom, right = boxes[name]
+        box = (
+            np.array([[top, left, bottom + 1, right + 1]])
+            * np.array([16, 20] * 2)
+            / np.array([20, 24] * 2)
+        )
+        areas.append(localization_auc(cost, box)[0])
+    assert metrics["ponder_localization_images"] == len(areas) == 8
+    assert metrics["ponder_localization_auc"] == pytest.approx(np.mean(areas), abs=1e-3)
+    assert len({round(area, 3) for area in areas}) > 3  # Not a constant map.
+    assert [sample.box is None for sample in run.evaluator.samples].count(True) <= 1
+    assert "pixels outside, 8 images" in run.directory.report.read_text()
+    evaluate_resolutions(
+        run.directory.path, [32], params_override=[with_boxes], output_dir=tmp_path / "sizes"
+    )
+    (found,) = running.read_metrics(tmp_path / "sizes")["evaluations"]
+    assert found["ponder_localization_images"] == 8
 
 
 def _identity(names, ids=None, **files):

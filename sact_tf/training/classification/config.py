@@ -81,11 +81,15 @@ class ImageFolderConfig(base_config.Config):
         validation_dir: held-out images, in sub-folders of the same names.
         validation_fraction: share of every class to hold out of `train_dir` where there is no
             `validation_dir`; 0.1 unless given.
+        boxes: JSON file of boxes around the objects, {"class/file": [top, left, bottom, right]} in
+            pixels, ends inclusive, or such an object for each of `train` and `val`. Evaluation then
+            says how well the ponder maps find them; training does not read it.
     """
 
     train_dir: str | None = None
     validation_dir: str | None = None
     validation_fraction: OpenFraction | None = None
+    boxes: str | None = None
 
 
 @dataclasses.dataclass

@@ -1,7 +1,6 @@
 """Evaluation of a classifier: accuracy, what it spent on each image, and where."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,7 +108,7 @@ class ClassificationEvaluator(Evaluator):
                         prediction=int(arrays["prediction"][index]),
                         ponder_map=maps[index],
                         flops=int(arrays["flops"][index]),
-                        box=None if boxes is None else boxes[index],
+                        box=_box(boxes, index),
                     )
                 )
         if boxes is not None and self.model.halting_kind is not None:
@@ -136,9 +135,10 @@ class ClassificationEvaluator(Evaluator):
         if self.model.num_classes > 5:
             result["recall@5"] = float(np.mean(arrays["in_top_5"]))
         if "localization" in arrays:
-            area = float(np.nanmean(arrays["localization"]))
-            if math.isfinite(area):
-                result["ponder_localization_auc"] = area
+            areas = arrays["localization"][np.isfinite(arrays["localization"])]
+            if len(areas):
+                result["ponder_localization_auc"] = float(areas.mean())
+                result["ponder_localization_images"] = len(areas)
         for name in self.model.block_names:
             usage = arrays[f"usage/{name}"].mean(axis=0, dtype=np.float64)
             self.unit_usage[name] = usage.tolist()
@@ -172,3 +172,8 @@ class ClassificationEvaluator(Evaluator):
             for sample in shown
         ]
         tf.summary.image("image_and_ponder_cost", np.stack(pairs), max_outputs=len(pairs))
+
+
+def _box(boxes: np.ndarray | None, index: int) -> np.ndarray | None:
+    """The box of an image, None where it has none."""
+    return None if boxes is None or np.isnan(boxes[index]).any() else boxes[index]

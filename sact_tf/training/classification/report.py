@@ -96,11 +96,12 @@ def _key_numbers(metrics: dict[str, Any]) -> str:
     ]
     cells += times.key_numbers(metrics)
     if "ponder_localization_auc" in metrics:
+        count = metrics["ponder_localization_images"]
         cells.append(
             (
                 "Ponder map finds object",
                 f"AUC {metrics['ponder_localization_auc']:.3f}",
-                "pixels in the box against pixels outside; 0.5 is chance",
+                f"pixels in the box against pixels outside, {count:,} images; 0.5 is chance",
             )
         )
     return html.numbers(cells)

@@ -21,11 +21,21 @@ from sact_tf.training.loop.evaluator import nested
 from sact_tf.training.loop.inference_time import inference_time, times_of
 from sact_tf.training.run_directory.directory import home_of
 
-_HEADER = ("size", "accuracy", "recall@5", "MFLOPs", "of plain", "ms", "of plain", "units")
+_HEADER = (
+    "size",
+    "accuracy",
+    "recall@5",
+    "MFLOPs",
+    "of plain",
+    "ms",
+    "of plain",
+    "box AUC",
+    "units",
+)
 # At least: one at a time, in turns.
 _TIMED_IMAGES = 30
 # Lines appear as the sizes are done, so the widths are not those of what comes later.
-_LINE = "{:>5}  {:>8}  {:>8}  {:>19}  {:>8}  {:>8}  {:>8}  {}"
+_LINE = "{:>5}  {:>8}  {:>8}  {:>19}  {:>8}  {:>8}  {:>8}  {:>7}  {}"
 
 # By `data.source`: what to do where the numbers of classes differ.
 _ADVICE = {
@@ -228,14 +238,19 @@ def _times(result: dict[str, Any]) -> tuple[str, str]:
     return "-", "-"
 
 
+def _shown(result: dict[str, Any], key: str) -> str:
+    return f"{result[key]:.4f}" if key in result else "-"
+
+
 def _line(result: dict[str, Any]) -> str:
     return _LINE.format(
         result["image_size"],
         f"{result['accuracy']:.4f}",
-        f"{result['recall@5']:.4f}" if "recall@5" in result else "-",
+        _shown(result, "recall@5"),
         f"{result['flops_mean'] / 1e6:.2f} ± {result['flops_std'] / 1e6:.2f}",
         f"{result['flops_ratio']:.1%}",
         *_times(result),
+        _shown(result, "ponder_localization_auc"),
         "  ".join(f"{units:.2f}" for units in result["num_units"].values()),
     )
 

@@ -26,7 +26,7 @@ _FIRST = (
     "steps",
     "train_seconds",
 )
-_BORING = ("plain_flops", "parameters")
+_BORING = ("plain_flops", "parameters", "ponder_localization_images")
 
 Row = dict[str, Any]
 

@@ -21,6 +21,7 @@ _CHANGEABLE = (
     "model.execution",
     "model.statistics",
     "data.skip_corrupt",
+    "data.image_folder.boxes",
     "train.steps",
     "train.learning_rate.",
     "train.log_every",
