@@ -27,9 +27,11 @@ def adaptive_block(**kwargs):
     units = [
         layers.BottleneckUnit(2, stride=2, dtype=dtype, name="first"),
         layers.BottleneckUnit(2, dtype=dtype, name="second"),
+        layers.BottleneckUnit(2, dtype=dtype, name="third"),
     ]
     return layers.AdaptiveBlock(
         units,
+        entry_units=2,
         halting="sact",
         tile_size=2,
         execution="tiled",
@@ -175,7 +177,7 @@ class TestConfigs:
     def test_backbone(self):
         restored = check_config(
             lambda: sact_tf.models.ResNetBackbone(
-                units=(1, 2),
+                units=(2, 1),
                 base_channels=6,
                 halting="sact",
                 tile_size=(2, 3),
@@ -187,6 +189,7 @@ class TestConfigs:
                 stem="cifar",
                 stem_channels=4,
                 unit="basic",
+                strided_unit="last",
                 negative_slope=0.2,
                 weight_decay=1e-3,
                 batch_norm_epsilon=1e-2,
@@ -214,8 +217,9 @@ class TestConfigs:
         [
             lambda: sact_tf.models.ResNetBackbone.cifar((1, 2, 1), base_channels=4, halting="act"),
             lambda: sact_tf.models.ResNetBackbone.from_depth(50, base_channels=2, stem_channels=4),
+            lambda: sact_tf.models.ResNetBackbone.keras_v2(50, base_channels=2, stem_channels=4),
         ],
-        ids=["cifar", "from_depth"],
+        ids=["cifar", "from_depth", "keras_v2"],
     )
     def test_classmethods_round_trip(self, make):
         backbone = make()

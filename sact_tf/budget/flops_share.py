@@ -82,8 +82,9 @@ class FlopsShare:
 def reachable_range(model: AdaptiveModel, height: int, width: int) -> tuple[float, float]:
     """The shares of the plain network's FLOPs between which halting can choose.
 
-    The lower end is one unit per block, the upper one all units; both with the halting scores that
-    have to be computed on the way, so the upper end is a little above 1.
+    The lower end is the entry units of each block alone (one in most networks), the upper one all
+    units; both with the halting scores that have to be computed on the way, so the upper end is a
+    little above 1.
 
     Args:
         model: see `FlopsShare`.
@@ -120,9 +121,9 @@ def check_budget(
             f"{height}x{width}" for height, width in dict.fromkeys(areas[:: len(areas) - 1 or 1])
         )
         raise ValueError(
-            f"Expected a budget between {lowest:.3f} (one unit per block) and {highest:.3f} (all "
-            f"units, with their halting scores) of the plain network's FLOPs on images of {shown} "
-            f"pixels, received flops_ratio={flops_ratio!r}"
+            f"Expected a budget between {lowest:.3f} (the entry of each block) and {highest:.3f} "
+            "(all units, with their halting scores) of the plain network's FLOPs on images of "
+            f"{shown} pixels, received flops_ratio={flops_ratio!r}"
         )
 
 

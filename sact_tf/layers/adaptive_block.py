@@ -1,5 +1,6 @@
 """A block of residual units that decides per image or per position how many of them to run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,15 +30,17 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     model with such a block is trained with it.
 
     Args:
-        units: list of layers with the interface described in `ResidualUnit`; only the first may
+        units: list of layers with the interface described in `ResidualUnit`; only entry units may
             have a stride or change the channels.
+        entry_units: how many units at the beginning run everywhere, before the first halting score.
+            Each but the last of them counts as a unit with a halting score of 0.
         halting: None, "act" or "sact".
         tile_size: k; SACT's scores are averaged over k x k tiles and shared by each tile, which
             then halts as one. 1 is the paper's per-position SACT.
         execution: "masked" computes everything and masks, "tiled" computes what is active, "auto"
             takes the cheaper of a dense and a tiled unit (in training it is "tiled"); see
             `sact_tf.set_execution`.
-        statistics: where training takes the batch statistics of the units after the first: "full"
+        statistics: where training takes the batch statistics of the units after the entry: "full"
             map (the authors' way; masked execution only) or "evaluated" positions only. None
             takes "full" where the execution computes it.
         window: how "tiled" and "auto" leave out what has halted in inference: by windows of at most
@@ -67,6 +70,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     def __init__(
         self,
         units: Sequence[keras.layers.Layer],
+        entry_units: int = 1,
         halting: str | None = None,
         tile_size: int = 1,
         execution: str = "masked",
@@ -83,9 +87,10 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_keras_settings(self.dtype_policy)
-        _check(units, halting, tile_size, statistics, halting_epsilon)
+        _check(units, entry_units, halting, tile_size, statistics, halting_epsilon)
         _check_tuning(window, dense_share)
         self.units = list(units)
+        self.entry_units = entry_units
         self.halting = halting
         self.tile_size = tile_size
         self.execution = execution
@@ -117,7 +122,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
                     name=f"halting_score_{number}",
                     dtype=self.dtype_policy,
                 )
-                for number in range(1, len(self.units))
+                for number in range(entry_units, len(self.units))
             ]
         # tf.train.Checkpoint follows attributes, but not into Keras' lists of layers.
         for number, layer in enumerate((*self.units, *self.halting_scores)):
@@ -126,17 +131,18 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     @property
     def stride(self) -> int:
         """Positions of the input along a side for each of the output."""
-        return self.units[0].stride
+        return math.prod(unit.stride for unit in self.units[: self.entry_units])
 
     @property
     def halting_policy(self) -> HaltingPolicy:
         """The rule by which positions or images halt, as an execution asks for it."""
         return HaltingPolicy(
             self.halting,
-            len(self.units),
+            len(self.units) - self.entry_units + 1,
             self.halting_scores,
             epsilon=self.halting_epsilon,
             tile_size=self.tile_size,
+            units_before=self.entry_units - 1,
         )
 
     @property
@@ -196,21 +202,21 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         for number, unit in enumerate(self.units):
             _build_once(unit, shape)
             new_shape = tuple(unit.compute_output_shape(shape))
-            if number > 0 and new_shape != shape:
+            if number >= self.entry_units and new_shape != shape:
                 raise ValueError(
-                    "Only the first unit of a block may change resolution or channels; unit "
-                    f"{number + 1} turns {shape} into {new_shape}"
+                    f"Only the first units of a block (entry_units={self.entry_units}) may change "
+                    f"resolution or channels; unit {number + 1} turns {shape} into {new_shape}"
                 )
             shape = new_shape
-            if number < len(self.halting_scores):
-                _build_once(self.halting_scores[number], shape)
+        for score in self.halting_scores:
+            _build_once(score, shape)
 
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, valid: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         entry, flops = self._enter(inputs, training, valid)
         output, halting, weights, later_flops = execute(
-            self.units,
+            self.units[self.entry_units - 1 :],
             self.halting_policy,
             entry,
             execution=self.execution,
@@ -220,6 +226,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         mean = halting_ops.mean_ponder_cost(halting.ponder_cost, entry.valid)
         if self.halting is not None:
             self.add_loss(self.ponder_loss(mean))
+        weights = [tf.zeros_like(weights[0])] * (self.entry_units - 1) + weights
         return output, {
             "ponder_cost": halting.ponder_cost,
             "num_units": halting.num_units,
@@ -235,26 +242,29 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         return tf.cast(self.ponder_weight, mean_ponder_cost.dtype) * mean_ponder_cost
 
     def _enter(self, inputs, training, valid):
-        """Runs the first unit: `(entry, flops)`, its `Entry` and its operations, int64 [B]."""
-        first = self.units[0]
-        inputs = zero_outside(inputs, valid)  # what is not finite there would reach the gradients
+        """Runs the entry units: `(entry, flops)`, their `Entry` and operations, int64 [B]."""
+        state = zero_outside(inputs, valid)  # what is not finite there would reach the gradients
+        flops = []
+        *before, last = self.units[: self.entry_units]
+        for unit in before:
+            below, state = state, unit(state, training=training, valid=valid)
+            flops.append(_entry_flops(unit, below, state, valid))
+            valid = subsample(valid, unit.stride)
         as_the_authors = self.halting is None or self.execution == "masked"
+        below, mean = state, None
         # ACT runs units of other classes than `ResidualUnit` tiled, too.
-        if training or as_the_authors or not hasattr(first, "output_and_mean"):
-            state, mean = first(inputs, training=training, valid=valid), None
+        if training or as_the_authors or not hasattr(last, "output_and_mean"):
+            state = last(below, training=training, valid=valid)
         else:
-            state, mean = first.output_and_mean(inputs, valid=valid)
-        strided = subsample(valid, first.stride)
-        inner = map_positions(tf.shape(state), strided)
-        outer = (
-            map_positions(tf.shape(inputs), valid) if first.outer_stride < first.stride else inner
-        )
-        return Entry(state, mean, strided, training), first.flops(outer, inner)
+            state, mean = last.output_and_mean(below, valid=valid)
+        flops.append(_entry_flops(last, below, state, valid))
+        return Entry(state, mean, subsample(valid, last.stride), training), tf.add_n(flops)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": [keras.saving.serialize_keras_object(unit) for unit in self.units],
+            "entry_units": self.entry_units,
             "halting": self.halting,
             "tile_size": self.tile_size,
             "execution": self.execution,
@@ -286,9 +296,23 @@ def _build_once(layer, shape):
         layer.build(shape)
 
 
-def _check(units, halting, tile_size, statistics, epsilon):
+def _entry_flops(unit, inputs, output, valid):
+    """Operations of a unit that runs everywhere, int64 [B]; `valid` is that of its inputs."""
+    outer = inner = map_positions(tf.shape(output), subsample(valid, unit.stride))
+    if unit.outer_stride < unit.stride:
+        outer = map_positions(tf.shape(inputs), valid)
+    return unit.flops(outer, inner)
+
+
+def _check(units, entry_units, halting, tile_size, statistics, epsilon):
     if not units:
         raise ValueError("Expected units to be a non-empty list of residual units, received none")
+    is_int = isinstance(entry_units, int) and not isinstance(entry_units, bool)
+    if not (is_int and 1 <= entry_units <= len(units)):
+        raise ValueError(
+            f"Expected entry_units to be an int from 1 to the number of units ({len(units)}), "
+            f"received {entry_units!r}"
+        )
     if halting is not None and halting not in KINDS:
         raise ValueError(f"Expected halting to be None or one of {KINDS}, received {halting!r}")
     if isinstance(tile_size, bool) or not isinstance(tile_size, int) or tile_size < 1:

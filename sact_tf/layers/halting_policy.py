@@ -16,18 +16,20 @@ from sact_tf.ops.windows import WindowGrid, Windows, from_lines, write_tiles, ze
 class HaltingPolicy:
     """The halting of a block (arXiv:1612.02297, algorithms 1 and 2), unit by unit.
 
-    Units are numbered from 0. Unit 0 runs everywhere before the policy is asked for the first time;
-    a score is asked for after each unit but the last, which halts all that is left.
+    Units are numbered from 0, the last entry unit of the block, which runs everywhere before the
+    policy is asked for the first time. A score is asked for after each unit but the last, which
+    halts all that is left.
 
     B batch, H W map, A active positions, C channels.
 
     Args:
         kind: None (all units run), "act" (each image halts as one) or "sact" (each position).
-        num_units: units of the block.
+        num_units: units of the block from the last entry unit on.
         scores: one halting score for each unit but the last; none for kind None. Called as
             `HaltingScore`, whose `score_rows` and `flops` are used as well.
         epsilon: halt at a cumulative score of 1 - epsilon.
         tile_size: k; scores are averaged over k x k tiles, which halt as one ("sact" only).
+        units_before: units that have run everywhere before unit 0, with a halting score of 0.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class HaltingPolicy:
         scores: Sequence[Any] = (),
         epsilon: float = 0.01,
         tile_size: int = 1,
+        units_before: int = 0,
     ) -> None:
         self.kind = kind
         self.num_units = num_units
         self.scores = scores
         self.epsilon = epsilon
         self.tile_size = tile_size
+        self.units_before = units_before
 
     @property
     def freezes(self) -> bool:
@@ -54,7 +58,7 @@ class HaltingPolicy:
         return index < len(self.scores)
 
     def start(self, state: tf.Tensor, valid: tf.Tensor | None) -> HaltingState:
-        """The `HaltingState` before the first unit.
+        """The `HaltingState` before unit 0: the units before it have been spent, and nothing else.
 
         Args:
             state: [B, H, W, C].
@@ -66,7 +70,11 @@ class HaltingPolicy:
         halting = halting_ops.initial_state(shape, state.dtype, valid)
         for tensor in halting:
             tensor.set_shape(static)  # an operation would be one that LiteRT does not have
-        return halting
+        if not self.units_before:
+            return halting
+        spent = self.units_before * tf.cast(halting.active, tf.int32)
+        cost = tf.cast(spent, halting.ponder_cost.dtype)
+        return halting._replace(num_units=spent, ponder_cost=cost)
 
     def score(
         self,

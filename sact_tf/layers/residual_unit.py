@@ -14,7 +14,7 @@ class ResidualUnit(NetworkLayer):
 
     A unit knows nothing of halting. `AdaptiveBlock` takes any layer that has:
 
-    - `stride`: 1 or 2, an int. Only the first unit of a block may have 2 or change the channels.
+    - `stride`: 1 or 2, an int. Only entry units of a block may have 2 or change the channels.
     - `unit(inputs, training=, valid=)`: the whole unit, shortcut included.
     - `unit.residual(inputs, training=, valid=, outer=, inner=)`: f(x) alone, of the shape of x, for
       a unit with stride 1 and an identity shortcut.

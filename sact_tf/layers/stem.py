@@ -9,18 +9,19 @@ from sact_tf.layers.convolution import Convolution
 from sact_tf.ops import positions
 from sact_tf.ops.flops import conv2d_flops, map_positions
 
-KINDS = ("imagenet", "cifar")
+KINDS = ("imagenet", "cifar", "keras")
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
 class Stem(keras.layers.Layer):
-    """Root of the network: a convolution with bias, and for ImageNet a max pool.
+    """Root of the network: a convolution with bias, and but for CIFAR a max pool.
 
     Neither batch normalization nor activation follow: the first pre-activation unit has them.
 
     Args:
-        kind: "imagenet" (7x7 convolution of stride 2, 3x3 max pool of stride 2; stride 4 in all)
-            or "cifar" (3x3 convolution).
+        kind: "imagenet" (7x7 convolution of stride 2, 3x3 max pool of stride 2; stride 4 in all),
+            "cifar" (3x3 convolution) or "keras" (as "imagenet", but the pool reads one zero on
+            every side of the map, as in the networks of `keras.applications`).
         channels: output channels.
         weight_decay: see `Convolution`.
 
@@ -45,7 +46,7 @@ class Stem(keras.layers.Layer):
         self.kind = kind
         self.channels = channels
         self.weight_decay = weight_decay
-        size, stride = (7, 2) if kind == "imagenet" else (3, 1)
+        size, stride = (3, 1) if kind == "cifar" else (7, 2)
         self.conv = Convolution(
             channels,
             size,
@@ -59,7 +60,7 @@ class Stem(keras.layers.Layer):
     @property
     def stride(self) -> int:
         """Positions of the image along a side for each of the output."""
-        return 4 if self.kind == "imagenet" else 1
+        return 1 if self.kind == "cifar" else 4
 
     def build(self, input_shape: tuple) -> None:
         self.conv.build(input_shape)
@@ -68,6 +69,11 @@ class Stem(keras.layers.Layer):
         features = self.conv(positions.zero_outside(inputs, valid), valid=valid)
         if self.kind == "cifar":
             return features
+        if self.kind == "keras":
+            features = positions.zero_outside(features, positions.subsample(valid, 2))
+            padded = tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]])
+            pooled = tf.nn.max_pool2d(padded, 3, 2, "VALID")
+            return positions.zero_outside(pooled, positions.subsample(valid, 4))
         if valid is None:
             return tf.nn.max_pool2d(features, 3, 2, "SAME")
         valid = positions.subsample(valid, 2)

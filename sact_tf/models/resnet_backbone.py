@@ -12,6 +12,7 @@ from sact_tf.models.depths import units_of_depth
 from sact_tf.models.frozen import freeze, frozen_paths
 from sact_tf.models.image_batches import TakesImageBatches, image_inputs
 from sact_tf.models.per_block import checked_tile_sizes, one_or_all, per_block
+from sact_tf.models.stages import STRIDED_UNITS, blocks_of_stages
 from sact_tf.models.warm_start import warm_start_backbone
 from sact_tf.ops.positions import strided_size, subsample, zero_outside
 
@@ -23,12 +24,12 @@ CIFAR_SLOPE = 0.1
 class ResNetBackbone(AdaptiveModel, TakesImageBatches):
     """Residual network whose blocks may stop early, per image (ACT) or per position (SACT).
 
-    Block b has `base_channels * 2**b` filters and, but for the first, starts with a stride of 2 in
-    its first unit. Any image size, batch size free, fully convolutional.
+    Stage s has `base_channels * 2**s` filters, and each block but the first begins with a stride of
+    2. Any image size, batch size free, fully convolutional.
 
     Args:
-        units: units per block.
-        base_channels: filters of the first block's units.
+        units: units per stage. A stage is a block, but see `strided_unit`.
+        base_channels: filters of the first stage's units.
         halting: None (plain ResNet), "act" or "sact".
         tile_size: int, or one int per block; see `AdaptiveBlock`.
         execution: "masked", "tiled" or "auto", or one per block; see `sact_tf.set_execution`.
@@ -37,10 +38,14 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
             block.
         halting_epsilon: halt at a cumulative halting score of 1 - epsilon; one, or one per block.
         halting_bias: initial bias of the halting scores.
-        stem: "imagenet" (7x7 of stride 2, max pool) or "cifar" (3x3).
+        stem: "imagenet" (7x7 of stride 2, max pool), "cifar" (3x3) or "keras"; see `Stem`.
         stem_channels: channels of the root; the authors' ImageNet root has 64 whatever
             `base_channels` is.
         unit: "bottleneck" or "basic".
+        strided_unit: which unit of a stage has its stride: the "first" (the authors' networks; not
+            in the first stage) or the "last" (those of `keras.applications`; not in the last
+            stage). A strided last unit opens the next block, which then has two entry units (see
+            `AdaptiveBlock`), so that a block's positions are of one resolution.
         negative_slope: slope of the leaky ReLU for negative inputs, 0 for ReLU; the basic network
             has leaky ReLUs in its halting scores, too (as the authors' CIFAR network).
         weight_decay: L2, `weight_decay * sum(kernel**2) / 2` over all convolutions.
@@ -87,6 +92,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         stem: str = "imagenet",
         stem_channels: int = 64,
         unit: str = "bottleneck",
+        strided_unit: str = "first",
         negative_slope: float = 0.0,
         weight_decay: float = 1e-4,
         batch_norm_epsilon: float = 1e-5,
@@ -100,7 +106,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         trainable: bool = True,
     ):
         units = tuple(units)
-        _check(units, base_channels, stem_channels, unit, image_shape)
+        _check(units, base_channels, stem_channels, unit, strided_unit, image_shape)
         tile_sizes = checked_tile_sizes(tile_size, len(units))
         executions = per_block("execution", execution, len(units))
         ponder_weights = per_block("ponder_weight", ponder_weight, len(units))
@@ -114,6 +120,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
             "stem": stem,
             "stem_channels": stem_channels,
             "unit": unit,
+            "strided_unit": strided_unit,
             "negative_slope": negative_slope,
             "weight_decay": weight_decay,
             "batch_norm_epsilon": batch_norm_epsilon,
@@ -131,23 +138,23 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         }
         self.stem = Stem(stem, stem_channels, weight_decay, name="stem", dtype=policy)
         self.blocks = []
-        for index, number in enumerate(units):
-            options = {
-                "filters": base_channels * 2**index,
-                "negative_slope": negative_slope,
-                "weight_decay": weight_decay,
-                "batch_norm": batch_norm,
-                "dtype": policy,
-            }
+        options = {
+            "negative_slope": negative_slope,
+            "weight_decay": weight_decay,
+            "batch_norm": batch_norm,
+            "dtype": policy,
+        }
+        for index, block in enumerate(blocks_of_stages(units, base_channels, strided_unit)):
             block_units = []
-            for position in range(number):
-                extra = {"stride": 2 if index > 0 and position == 0 else 1}
+            for position, (filters, stride) in enumerate(block.units):
+                extra = {"filters": filters, "stride": stride}
                 if unit == "basic":
                     extra["preactivated_shortcut"] = index == 0 and position == 0
                 block_units.append(UNITS[unit](name=f"unit_{position + 1}", **options, **extra))
             self.blocks.append(
                 AdaptiveBlock(
                     block_units,
+                    entry_units=block.entry_units,
                     halting=halting,
                     tile_size=tile_sizes[index],
                     execution=executions[index],
@@ -181,6 +188,26 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
     def from_depth(cls, depth: int, **kwargs: Any) -> "ResNetBackbone":
         """The standard ImageNet network of 50, 101, 152 or 200 layers."""
         return cls(units=units_of_depth(depth), **kwargs)
+
+    @classmethod
+    def keras_v2(cls, units: int | Sequence[int] = 50, **kwargs: Any) -> "ResNetBackbone":
+        """The network of `keras.applications.ResNet50V2` and its like.
+
+        It differs from the authors' in where the strides stand, in the padding of the root's pool,
+        and in the constants of the batch normalizations.
+
+        Args:
+            units: units of each stage, or the depth of a standard network as an int.
+            **kwargs: as in the constructor.
+        """
+        units = units_of_depth(units) if isinstance(units, int) else units
+        options = {
+            "stem": "keras",
+            "strided_unit": "last",
+            "batch_norm_epsilon": 1.001e-5,
+            "batch_norm_momentum": 0.99,
+        }
+        return cls(units=units, **{**options, **kwargs})
 
     @classmethod
     def cifar(
@@ -362,10 +389,19 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         return cls(**config)
 
 
-def _check(units, base_channels, stem_channels, unit, image_shape):
+def _check(units, base_channels, stem_channels, unit, strided_unit, image_shape):
     """Raises ValueError for a bad argument."""
     if not units or any(not isinstance(n, int) or n < 1 for n in units):
         raise ValueError(f"Expected units to be one positive int per block, received {units!r}")
+    if strided_unit not in STRIDED_UNITS:
+        raise ValueError(
+            f"Expected strided_unit to be one of {STRIDED_UNITS}, received {strided_unit!r}"
+        )
+    if strided_unit == "last" and min(units[:-1], default=2) < 2:
+        raise ValueError(
+            "Expected 2 units or more in each stage but the last with strided_unit='last', whose "
+            f"strided unit belongs to the next block, received {units!r}"
+        )
     if base_channels < 1 or stem_channels < 1:
         raise ValueError(
             "Expected base_channels and stem_channels to be positive, received "

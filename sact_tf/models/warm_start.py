@@ -95,8 +95,17 @@ def warm_start_backbone(
         As `copy_layers`, in the order of the network.
 
     Raises:
-        UserError: nothing fits, neither the stem nor a unit; says what both networks are.
+        UserError: nothing fits, neither the stem nor a unit, or the strides stand elsewhere; says
+            what both networks are.
     """
+    # Shapes would agree in many units, which yet compute something else.
+    wanted_unit, found_unit = (net.get_config()["strided_unit"] for net in (target, source))
+    if wanted_unit != found_unit:
+        raise UserError(
+            "a warm start from a network of another form: expected strides in the "
+            f"{wanted_unit} unit of a stage, found them in the {found_unit} (the last: networks of "
+            "keras.applications; the first: all others)"
+        )
     uncovered: dict[str, str] = {}
     ours, theirs = _layers(target), _layers(source)
     halting = halting and target.halting_kind == source.halting_kind

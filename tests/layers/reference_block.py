@@ -15,8 +15,11 @@ def run_reference(block, inputs, training=False):
         `(output, halting)` as the block does.
     """
     kind, length = block.halting, len(block.units)
-    in_shape = inputs.shape
-    state = block.units[0](inputs, training=training)
+    in_shapes = []
+    state = inputs
+    for unit in block.units[: block.entry_units]:
+        in_shapes.append(state.shape)
+        state = unit(state, training=training)
     shape = tuple(state.shape[:3]) if kind == "sact" else (state.shape[0], 1, 1)
     finished = np.zeros(shape, bool)
     cumulative = np.zeros(shape)
@@ -27,7 +30,7 @@ def run_reference(block, inputs, training=False):
     distribution, flops = [], np.zeros(shape[0], np.int64)
     for index, unit in enumerate(block.units):
         entering = ~finished
-        if index > 0:
+        if index >= block.entry_units:
             new_state = unit(state, training=training)
             if kind == "sact":
                 new_state = tf.where(entering[..., None], new_state, state)
@@ -36,8 +39,10 @@ def run_reference(block, inputs, training=False):
         score = tf.ones(shape, state.dtype)
         if not last:
             score = tf.zeros_like(score)
-            if kind is not None:
-                score = block.halting_scores[index](state, training=training)
+            if kind is not None and index >= block.entry_units - 1:
+                score = block.halting_scores[index - block.entry_units + 1](
+                    state, training=training
+                )
                 score = mean_of_tiles(score, block.tile_size)
         known = score.numpy()
         goes_on, halts = np.zeros(shape, bool), np.zeros(shape, bool)
@@ -57,7 +62,7 @@ def run_reference(block, inputs, training=False):
         remainder -= tf.where(goes_on, score, tf.zeros_like(score))
         distribution.append(weight)
         output += weight[..., None] * state
-        flops += unit_flops(block, index, entering, in_shape, state.shape)
+        flops += unit_flops(block, index, entering, in_shapes, state.shape)
     halting = {
         "ponder_cost": ponder_cost,
         "num_units": num_units,
@@ -83,12 +88,13 @@ def mean_of_tiles(scores, size):
     return tf.concat(rows, axis=1)
 
 
-def unit_flops(block, index, entering, in_shape, out_shape):
+def unit_flops(block, index, entering, in_shapes, out_shape):
     """Operations of a unit and its halting score for each image, counted position by position."""
     batch, height, width, channels = out_shape
+    entry = block.entry_units
     counts = []
     for image in range(batch):
-        if block.halting == "sact" and index > 0:
+        if block.halting == "sact" and index >= entry:
             inner = int(entering[image].sum())
             outer = len(
                 {
@@ -101,10 +107,14 @@ def unit_flops(block, index, entering, in_shape, out_shape):
             )
         else:
             outer = inner = height * width
-            if index == 0 and block.units[0].outer_stride == 1:
-                outer = in_shape[1] * in_shape[2]
+            if index < entry:
+                _, rows, columns, _ = in_shapes[index]
+                stride = block.units[index].stride
+                outer = inner = -(-rows // stride) * -(-columns // stride)
+                if block.units[index].outer_stride == 1:
+                    outer = rows * columns
         flops = int(block.units[index].flops(outer, inner))
-        if block.halting is not None and index < len(block.units) - 1:
+        if block.halting is not None and entry - 1 <= index < len(block.units) - 1:
             flops += 2 * channels  # the global branch, at one position
             if block.halting == "sact":
                 flops += 2 * 9 * channels * inner

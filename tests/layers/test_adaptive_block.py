@@ -1,5 +1,7 @@
 """Masked execution of a block against the paper's algorithms, position by position."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -26,10 +28,22 @@ def make_units(unit, stride, number, dtype="float64"):
 
 
 def make_block(halting, unit="bottleneck", stride=1, number=4, dtype="float64", **kwargs):
+    units = make_units(unit, stride, number, dtype)
+    return build_block(units, halting, dtype, **kwargs)
+
+
+def make_block_with_entry(halting, unit="bottleneck", number=5, **kwargs):
+    """A strided unit, then one that changes the channels: both run everywhere."""
+    make, before, after = {"bottleneck": (BottleneckUnit, 2, 3), "basic": (BasicUnit, 8, 10)}[unit]
+    options = {"batch_norm": BATCH_NORM, "dtype": "float64"}
+    units = [make(before, stride=2, **options)]
+    units += [make(after, **options) for _ in range(1, number)]
+    return build_block(units, halting, entry_units=2, **kwargs)
+
+
+def build_block(units, halting, dtype="float64", **kwargs):
     options = {"halting_bias": -1.0, "ponder_weight": 0.01, "batch_norm": BATCH_NORM, **kwargs}
-    block = AdaptiveBlock(
-        make_units(unit, stride, number, dtype), halting=halting, dtype=dtype, **options
-    )
+    block = AdaptiveBlock(units, halting=halting, dtype=dtype, **options)
     block.build((None, None, None, CHANNELS))
     return randomize(block, seed=3)
 
@@ -72,6 +86,37 @@ def test_equals_the_algorithm(halting, unit, training):
     _, halting_outputs = check_against_reference(block, images([3, 9, 7]), training)
     if halting is not None and not training:
         assert len(np.unique(halting_outputs["num_units"])) >= 2, "the case decides nothing"
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("unit", ["bottleneck", "basic"])
+@pytest.mark.parametrize("halting", [None, "act", "sact"])
+def test_entry_units(halting, unit, training):
+    """They run everywhere, count as units of score 0, and no score is computed before the last."""
+    bias = {"bottleneck": 0.0, "basic": -1.0}[unit]
+    block = make_block_with_entry(halting, unit, halting_bias=bias)
+    assert len(block.halting_scores) == (0 if halting is None else 3)
+    assert block.stride == 2
+    inputs = images([3, 9, 7])
+    _, halts = check_against_reference(block, inputs, training)
+    assert np.min(halts["num_units"]) >= 2
+    assert not np.any(halts["halting_distribution"][..., 0])
+    if not training and halting is not None:
+        assert len(np.unique(halts["num_units"])) >= 2, "the case decides nothing"
+        expected = block(inputs)
+        for execution in ("tiled", "auto"):
+            block.execution = execution
+            assert_same(block(inputs), expected, 1e-10)
+
+
+@pytest.mark.parametrize("halting", [None, "act", "sact"])
+def test_a_block_of_entry_units_alone(halting):
+    block = make_block_with_entry(halting, number=2)
+    assert block.halting_scores == []
+    for execution in ("masked", "tiled", "auto"):
+        block.execution = execution
+        _, halts = check_against_reference(block, images([2, 6, 5]))
+        np.testing.assert_array_equal(np.unique(halts["ponder_cost"]), [3.0])
 
 
 @pytest.mark.parametrize("tile_size", [2, 3, 4, 16])
@@ -193,13 +238,16 @@ class TestValid:
 
     SIZES = [(5, 7), (8, 3), (1, 1), (8, 8), (2, 8)]
 
-    @pytest.mark.parametrize("fill", [1e3, np.nan])
+    @pytest.mark.parametrize("fill, entry_units", [(1e3, 1), (np.nan, 1), (np.nan, 2)])
     @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
     @pytest.mark.parametrize(
         "halting, tile_size", [(None, 1), ("act", 1), ("sact", 1), ("sact", 3)]
     )
-    def test_inference(self, halting, tile_size, unit, fill):
-        block = make_block(halting, unit, stride=2, tile_size=tile_size)
+    def test_inference(self, halting, tile_size, unit, fill, entry_units):
+        make = (
+            make_block_with_entry if entry_units == 2 else functools.partial(make_block, stride=2)
+        )
+        block = make(halting, unit, tile_size=tile_size)
         alone, batch, valid = padded_batch(self.SIZES, 8, 8, CHANNELS, fill, dtype="float64")
         output, together = block(batch, valid=tf.constant(valid))
         costs = []
@@ -322,6 +370,9 @@ class TestErrors:
         "arguments, words",
         [
             ({"units": []}, ["units"]),
+            ({"entry_units": 0}, ["entry_units", "1", "0"]),
+            ({"entry_units": 2}, ["entry_units", "number of units (1)", "2"]),
+            ({"entry_units": True}, ["entry_units", "True"]),
             ({"halting": "pact"}, ["halting", "'act'", "'sact'", "'pact'"]),
             ({"tile_size": 0}, ["tile_size", "positive int", "0"]),
             ({"tile_size": 2.0}, ["tile_size", "positive int", "2.0"]),
@@ -345,6 +396,7 @@ class TestErrors:
             assert word in str(error.value)
 
     @pytest.mark.parametrize("second", [BasicUnit(4, stride=2), BasicUnit(8)])
-    def test_only_the_first_unit_may_change_the_shape(self, second):
+    def test_only_entry_units_may_change_the_shape(self, second):
         with pytest.raises(ValueError, match="unit 2"):
             AdaptiveBlock([BasicUnit(4), second]).build((None, 8, 8, 4))
+        AdaptiveBlock([BasicUnit(4), second], entry_units=2).build((None, 8, 8, 4))

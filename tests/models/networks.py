@@ -7,18 +7,19 @@ from sact_tf.models import ImageClassifier, ResNetBackbone
 from tests.harness import randomize
 
 NAMES = ["imagenet", "cifar"]
+ALL_NAMES = [*NAMES, "keras"]
 
 
 def make_backbone(net="imagenet", halting="sact", seed=0, **kwargs):
     """A random two-block backbone of a few thousand weights that halts at different units."""
     options = {"halting": halting, "halting_bias": -0.5, "ponder_weight": 0.01, **kwargs}
-    if net == "imagenet":
-        backbone = ResNetBackbone(
-            **{"units": (2, 3), "base_channels": 4, "stem_channels": 6, **options}
-        )
-    else:
+    if net == "cifar":
         options["units_per_block"] = options.pop("units", (2, 3))
         backbone = ResNetBackbone.cifar(**{"base_channels": 4, **options})
+    else:
+        make = ResNetBackbone if net == "imagenet" else ResNetBackbone.keras_v2
+        units = (2, 3) if net == "imagenet" else (3, 2)  # of stages; blocks of 2 and 3 units
+        backbone = make(**{"units": units, "base_channels": 4, "stem_channels": 6, **options})
     return randomize(backbone, seed)
 
 

@@ -12,16 +12,18 @@ from sact_tf.models import ImageClassifier, ResNetBackbone
 from sact_tf.models.settings import adaptive_blocks
 from tests.harness import assert_same, padded_batch, run_python
 from tests.layers.reference_block import run_reference
-from tests.models.networks import NAMES, images, make_backbone, make_classifier
+from tests.models.networks import ALL_NAMES, NAMES, images, make_backbone, make_classifier
 
 
-@pytest.mark.parametrize("net, strides", [("imagenet", [4, 8]), ("cifar", [1, 2])])
+@pytest.mark.parametrize(
+    "net, strides", [("imagenet", [4, 8]), ("cifar", [1, 2]), ("keras", [4, 8])]
+)
 def test_features(net, strides):
     backbone = make_backbone(net)
     assert list(backbone.strides.values()) == strides
     features = backbone(images(2, 33, 21))
     assert list(features) == backbone.block_names == ["block1", "block2"]
-    factor = 4 if net == "imagenet" else 1
+    factor = 1 if net == "cifar" else 4
     for index, (name, tensor) in enumerate(features.items()):
         channels = 4 * 2**index * factor
         assert tensor.shape == (2, -(-33 // strides[index]), -(-21 // strides[index]), channels)
@@ -35,7 +37,7 @@ def test_features(net, strides):
 @pytest.mark.parametrize(
     "halting, tile_size", [(None, 1), ("act", 1), ("sact", 1), ("sact", (2, 3))]
 )
-@pytest.mark.parametrize("net", NAMES)
+@pytest.mark.parametrize("net", ALL_NAMES)
 def test_equals_the_reference(net, halting, tile_size, training):
     backbone = make_backbone(net, halting, tile_size=tile_size, dtype="float64")
     batch = images(2, 25, 19).astype("float64")

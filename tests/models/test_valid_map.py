@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.harness import padded_batch
-from tests.models.networks import NAMES, make_classifier
+from tests.models.networks import ALL_NAMES, NAMES, make_classifier
 
 SIZES = [(17, 22), (24, 31), (9, 9), (1, 1), (32, 7), (30, 32)]
 KINDS = [(None, 1), ("act", 1), ("sact", 1), ("sact", 2)]
@@ -14,7 +14,7 @@ KINDS = [(None, 1), ("act", 1), ("sact", 1), ("sact", 2)]
 @pytest.mark.parametrize(
     "halting, tile_size, fill", [*((*kind, np.nan) for kind in KINDS), ("sact", 2, 50.0)]
 )
-@pytest.mark.parametrize("net", NAMES)
+@pytest.mark.parametrize("net", ALL_NAMES)
 def test_inference(net, halting, tile_size, fill):
     model = make_classifier(net, halting, tile_size=tile_size, dtype="float64")
     alone, batch, valid = padded_batch(SIZES, 32, 32, fill=fill, dtype="float64")
@@ -42,7 +42,7 @@ def test_inference(net, halting, tile_size, fill):
 
 
 @pytest.mark.parametrize("halting, tile_size", KINDS)
-@pytest.mark.parametrize("net", NAMES)
+@pytest.mark.parametrize("net", ALL_NAMES)
 def test_training(net, halting, tile_size):
     """Images of one size, padded with NaN: loss, gradients and moving statistics stay the same."""
     alone, batch, valid = padded_batch([(17, 22)] * 3, 24, 25, dtype="float64")

@@ -27,16 +27,17 @@ def execute(
     statistics: str = "full",
     tuning: Tuning = ROWS,
 ) -> BlockResult:
-    """Runs the units after the first, and the halting scores, of a block.
+    """Runs the units after the entry, and the halting scores, of a block.
 
     The numbers of all executions are the same, up to rounding. In training "auto" runs as "tiled":
     moving statistics cannot be updated inside a branch under a distribution strategy, and Grappler
     turns sums of gradients into temporary variables that outlive a branch which is not taken.
 
     Args:
-        units: all units of the block, with the interface that `ResidualUnit` describes.
+        units: the units of the block from the last entry unit on, with the interface that
+            `ResidualUnit` describes.
         policy: when they halt.
-        entry: what the first unit gave.
+        entry: what the entry units gave.
         execution: "masked", "tiled" or "auto"; see `AdaptiveBlock`.
         statistics: "full" or "evaluated"; where training takes the batch statistics.
         tuning: how "tiled" and "auto" compute what is active.

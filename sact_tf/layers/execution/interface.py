@@ -17,7 +17,7 @@ class Entry(NamedTuple):
     """What enters the units that may halt.
 
     Attributes:
-        state: [B, H, W, C]. Output of the first unit.
+        state: [B, H, W, C]. Output of the last entry unit.
         mean: [B, C]. Its mean over each image, where it is known already; else None.
         valid: bool [B, H, W]. What is not padding; None is all.
         training: whether batch normalization uses the statistics of this batch.
@@ -37,7 +37,7 @@ class BlockResult(NamedTuple):
             eq. 10).
         halting: the `HaltingState` after the last unit.
         weights: one tensor per unit, of the shape of the halting state: the halting distribution.
-        flops: int64 [B]. Operations of all units but the first and of all halting scores.
+        flops: int64 [B]. Operations of all units after the entry and of all halting scores.
     """
 
     output: tf.Tensor

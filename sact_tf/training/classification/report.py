@@ -165,8 +165,8 @@ def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
             "unit_usage",
             functools.partial(report_parts.unit_usage, metrics),
             "Share of positions (of all held-out images) at which each residual unit was computed; "
-            "in the titles the mean number of units. The first unit of a block is computed "
-            "everywhere.",
+            "in the titles the mean number of units. The entry of a block, its first "
+            "unit or two, is computed everywhere.",
             below=[_block_table(metrics)],
         ),
         "FLOPs per image": Drawing(

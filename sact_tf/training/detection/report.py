@@ -156,7 +156,8 @@ def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:
             "unit_usage",
             functools.partial(report_parts.unit_usage, metrics),
             "Share of positions (of all held-out images, without padding) at which each residual "
-            "unit of the extractor was computed. The first unit of a block is computed everywhere.",
+            "unit of the extractor was computed. The entry of a block, its first unit or two, is "
+            "computed everywhere.",
         ),
         "FLOPs per image": Drawing(
             "flops",
