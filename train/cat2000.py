@@ -53,12 +53,13 @@ def define_flags():
     flags.DEFINE_list(
         "center_weights",
         list(map(str, _GRID.center_weights)),
-        "multipliers of the centre baseline to try",
+        "shares of the centre baseline to try, 0 to 1",
     )
     flags.DEFINE_float(
         "center_width",
         _GRID.center_width,
-        "standard deviation of the centre baseline as a share of the image's width and height",
+        "standard deviation of a Gaussian as centre baseline, as a share of the image's width and "
+        "height; the MIT benchmark's map by default",
     )
     flags.DEFINE_string(
         "search_size",

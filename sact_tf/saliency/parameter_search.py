@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,33 +22,34 @@ class ParameterGrid:
 
     Attributes:
         blur_sizes: standard deviations of the Gaussian blur as shares of the image's width, so
-            that they mean the same at any resolution. 0 is no blur.
-        center_weights: multipliers of the centre baseline.
-        center_width: standard deviation of the centre baseline as a share of the image's height
-            and width (one value, not searched).
+            that they mean the same at any resolution. 0 is no blur. By default the benchmark's
+            pixels on images 1000 pixels wide.
+        center_weights: shares of the centre baseline, 0 to 1, tried beside 0; the benchmark's by
+            default.
+        center_width: of the centre baseline, see `postprocessing.center_baseline` (not searched).
         height, width: resolution of the search in pixels. The metric on the full image costs many
             times as much and chooses the same.
 
     Raises:
-        UserError: an empty list, a negative or infinite value, a size that is not positive.
+        UserError: an empty list, a value out of its range, a size that is not positive.
     """
 
-    blur_sizes: tuple[float, ...] = (0.0, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1)
-    center_weights: tuple[float, ...] = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
-    center_width: float = 0.2
+    blur_sizes: tuple[float, ...] = (0.0, 0.001, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1)
+    center_weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    center_width: float | None = None
     height: int = 180
     width: int = 320
 
     def __post_init__(self) -> None:
-        for name in ("blur_sizes", "center_weights"):
+        for name, most, allowed in (
+            ("blur_sizes", sys.float_info.max, "finite numbers of at least 0"),
+            ("center_weights", 1.0, "numbers between 0 and 1"),
+        ):
             values = tuple(float(value) for value in getattr(self, name))
-            if not values or not all(0 <= value < np.inf for value in values):
-                raise UserError(
-                    f"Expected {name} to be one or more finite numbers of at least 0, "
-                    f"received {values}"
-                )
+            if not values or not all(0 <= value <= most for value in values):
+                raise UserError(f"Expected {name} to be one or more {allowed}, received {values}")
             object.__setattr__(self, name, tuple(sorted(set(values))))
-        if not 0 < self.center_width < np.inf:
+        if self.center_width is not None and not 0 < self.center_width < np.inf:
             raise UserError(f"Expected center_width to be positive, received {self.center_width}")
         if self.height < 1 or self.width < 1:
             raise UserError(
@@ -60,11 +62,12 @@ class SearchResult:
     """What was chosen.
 
     Attributes:
-        blur_size, center_weight: of the combination of ponder map and centre baseline.
+        blur_size, center_weight: of the combination of ponder map and centre baseline. A weight of
+            0 is the ponder map alone, 1 the centre alone.
         auc_judd: mean over the searched images with these.
         ponder_blur_size, ponder_auc_judd: best blur of the ponder map without the centre baseline.
         at_edge: names of the parameters whose chosen value is the first or last of several
-            searched, 0 excepted: a wider search might find a better one.
+            searched and no limit of what is possible: a wider search might find a better one.
     """
 
     blur_size: float
@@ -127,20 +130,24 @@ def choose(scores: ArrayLike, grid: ParameterGrid) -> SearchResult:
             f"image, received {scores.shape}"
         )
     mean = scores.mean(axis=0)
-    row, column = np.unravel_index(mean[:, 1:].argmax(), mean[:, 1:].shape)
+    row, column = np.unravel_index(mean.argmax(), mean.shape)
     alone = int(mean[:, 0].argmax())
     chosen = {
         "blur_size": (grid.blur_sizes, int(row)),
-        "center_weight": (grid.center_weights, int(column)),
+        "center_weight": ((0.0, *grid.center_weights), int(column)),
         "ponder_blur_size": (grid.blur_sizes, alone),
     }
     return SearchResult(
-        auc_judd=float(mean[row, column + 1]),
+        auc_judd=float(mean[row, column]),
         ponder_auc_judd=float(mean[alone, 0]),
-        at_edge=tuple(name for name, (values, i) in chosen.items() if _at_edge(values, i)),
+        at_edge=tuple(
+            name
+            for name, (values, i) in chosen.items()
+            if _at_edge(values, i, limit=1.0 if name == "center_weight" else np.inf)
+        ),
         **{name: values[i] for name, (values, i) in chosen.items()},
     )
 
 
-def _at_edge(values: tuple[float, ...], index: int) -> bool:
-    return len(values) > 1 and index in (0, len(values) - 1) and values[index] > 0
+def _at_edge(values: tuple[float, ...], index: int, limit: float) -> bool:
+    return len(values) > 1 and index in (0, len(values) - 1) and 0 < values[index] < limit

@@ -1,7 +1,8 @@
 """From a ponder cost map to a saliency map (section 4.3 of the paper).
 
-ponder map -> resized to the image -> Gaussian blur -> scaled to [0, 1] -> combined with a Gaussian
-in the middle of the image.
+ponder map -> resized to the image -> Gaussian blur -> scaled to [0, 1] -> combined with a map that
+is highest in the middle of the image. The paper follows the MIT saliency benchmark there, as does
+this file: its program that optimises a model's maps (cvzoya/saliency, `code_forOptimization`).
 
 Resizing and blurring are linear and separable, so each axis is one matrix product, and both
 together are one matrix of the size of the small map: [H, h] @ [h, w] @ [w, W].
@@ -12,8 +13,10 @@ import functools
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Kernels end at this many standard deviations, as scipy.ndimage.gaussian_filter's do.
-_TRUNCATE = 4.0
+# Kernels end at this many standard deviations, as the benchmark's do.
+_TRUNCATE = 5.0
+# Side of the benchmark's centre map in cells, and its middle, counted from 1.
+_CELLS, _MIDDLE_CELL = 100, 50
 # Of maps in [0, 1]. Flat areas of a map differ by rounding errors after a matrix product; rounding
 # makes them ties again, so that AUC-Judd does not depend on the machine's arithmetic.
 _DECIMALS = 12
@@ -41,8 +44,8 @@ def resize_map(values: ArrayLike, height: int, width: int) -> np.ndarray:
 def gaussian_blur(values: ArrayLike, sigma: float) -> np.ndarray:
     """Blurs a map with a Gaussian, mirrored at the borders (the edge pixel is repeated once).
 
-    The same as `scipy.ndimage.gaussian_filter(values, sigma, mode="reflect")`: what lies outside
-    the image does not darken its edges.
+    The same as `scipy.ndimage.gaussian_filter(values, sigma, mode="reflect", truncate=5)`: what
+    lies outside the image does not darken its edges.
 
     Args:
         values: number [h, w].
@@ -103,52 +106,50 @@ def scale_to_unit_range(values: ArrayLike) -> np.ndarray:
     return np.round(scaled / highest, _DECIMALS) if highest else scaled
 
 
-def center_baseline(height: int, width: int, relative_width: float = 0.2) -> np.ndarray:
-    """A Gaussian in the middle of the image, stretched to the image's aspect.
+def center_baseline(height: int, width: int, relative_width: float | None = None) -> np.ndarray:
+    """A map that is highest in the middle of the image, stretched to the image's aspect.
 
-    exp(-(y² / (r·height)² + x² / (r·width)²) / 2) with x, y the distances of pixel centres from
-    the middle and r = `relative_width`.
+    By default the benchmark's: 1 - (y² + x²) / (2·50²) on 100 x 100 cells, y and x in cells from
+    cell (50, 50), counted from 1; 1 there and 0 in the far corner. With a `relative_width` r the
+    Gaussian exp(-(y² / (r·height)² + x² / (r·width)²) / 2), y and x in pixels from the middle.
+    Their contours are the same ellipses, but for half a cell.
 
     Args:
         height, width: size of the image in pixels.
         relative_width: standard deviation as a share of the image's height and width.
 
     Returns:
-        float64 [height, width], at most 1.
+        float64 [height, width] in [0, 1].
 
     Raises:
         ValueError: an argument is not positive.
     """
-    if height < 1 or width < 1 or not relative_width > 0:
+    if height < 1 or width < 1 or not (relative_width is None or relative_width > 0):
         raise ValueError(
             "Expected positive height, width and relative_width, received "
             f"{height}, {width} and {relative_width}"
         )
-    return _center_baseline(int(height), int(width), float(relative_width)).copy()
+    return _center_baseline(int(height), int(width), relative_width).copy()
 
 
 def combine_with_center(values: ArrayLike, center: ArrayLike, center_weight: float) -> np.ndarray:
-    """(values + center_weight · center) / (1 + center_weight).
-
-    The division keeps the result of two maps in [0, 1] there; no metric of this package sees it.
+    """(1 - center_weight) · values + center_weight · center.
 
     Args:
         values, center: number [h, w] in [0, 1].
-        center_weight: multiplier of the centre baseline, at least 0; infinity gives `center`.
+        center_weight: share of the centre baseline, 0 to 1.
 
     Returns:
-        float64 [h, w].
+        float64 [h, w] in [0, 1].
 
     Raises:
-        ValueError: `center_weight` is negative or NaN.
+        ValueError: `center_weight` is not in [0, 1].
     """
-    if not center_weight >= 0:
+    if not 0 <= center_weight <= 1:
         raise ValueError(
-            f"Expected center_weight to be at least 0, received center_weight={center_weight}"
+            f"Expected center_weight to be between 0 and 1, received center_weight={center_weight}"
         )
-    if np.isinf(center_weight):
-        return np.array(center, np.float64)
-    return (np.asarray(values) + center_weight * np.asarray(center)) / (1 + center_weight)
+    return (1 - center_weight) * np.asarray(values) + center_weight * np.asarray(center)
 
 
 def saliency_from_ponder(
@@ -158,7 +159,7 @@ def saliency_from_ponder(
     *,
     sigma: float,
     center_weight: float,
-    center_width: float,
+    center_width: float | None = None,
 ) -> np.ndarray:
     """The paper's whole post-processing of one ponder cost map.
 
@@ -166,7 +167,7 @@ def saliency_from_ponder(
         ponder_map: number [h, w], total ponder cost of each position at any resolution.
         height, width: size of the image in pixels.
         sigma: standard deviation of the blur in pixels of the image.
-        center_weight: multiplier of the centre baseline; 0 leaves it out.
+        center_weight: share of the centre baseline, 0 to 1.
         center_width: `relative_width` of `center_baseline`.
 
     Returns:
@@ -210,7 +211,11 @@ def _check_map(values) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4)
-def _center_baseline(height: int, width: int, relative_width: float) -> np.ndarray:
+def _center_baseline(height: int, width: int, relative_width: float | None) -> np.ndarray:
+    if relative_width is None:
+        squares = (np.arange(1, _CELLS + 1) - _MIDDLE_CELL) ** 2 / (2 * _MIDDLE_CELL**2)
+        cells = 1 - squares[:, None] - squares
+        return np.round(resize_map(cells, height, width), _DECIMALS)
     y = (2 * np.arange(height) + 1 - height) / (2 * relative_width * height)
     x = (2 * np.arange(width) + 1 - width) / (2 * relative_width * width)
     # Rounded for the same reason as maps are: many pixels are equally far from the middle.

@@ -10,11 +10,11 @@ def test_search_scores_are_the_metric_of_every_combination():
     rng = np.random.default_rng(0)
     ponder_map = rng.random((9, 16))
     fixations = Fixations.from_points(rng.integers(0, 90, 30), rng.integers(0, 160, 30), 90, 160)
-    grid = ParameterGrid((0.0, 0.05), (0.5, 2.0), center_width=0.25, height=45, width=80)
+    grid = ParameterGrid((0.0, 0.05), (0.5, 0.8), center_width=0.25, height=45, width=80)
     scores = saliency.search_scores(ponder_map, fixations, grid)
     small = Fixations.from_points(fixations.rows // 2, fixations.columns // 2, 45, 80)
     for i, sigma in enumerate((0.0, 4.0)):
-        for j, weight in enumerate((0.0, 0.5, 2.0)):
+        for j, weight in enumerate((0.0, 0.5, 0.8)):
             expected = saliency.saliency_from_ponder(
                 ponder_map, 45, 80, sigma=sigma, center_weight=weight, center_width=0.25
             )
@@ -32,29 +32,36 @@ def test_fixations_that_leave_nothing_at_the_size_of_the_search():
 
 
 def test_choose_takes_the_best_mean():
-    grid = ParameterGrid((0.0, 0.1, 0.2), (1.0, 2.0))
+    grid = ParameterGrid((0.0, 0.1, 0.2), (0.4, 0.8))
     scores = np.zeros((2, 3, 3))
     scores[0, 0, 1] = 0.9  # Best for one image only.
     scores[:, 1, 2] = 0.6
-    scores[:, 2, 0] = 0.7  # The first column is the ponder map alone.
+    scores[:, 2, 0] = 0.5  # The first column is the ponder map alone.
     result = saliency.choose(scores, grid)
-    assert (result.blur_size, result.center_weight) == (0.1, 2.0)
+    assert (result.blur_size, result.center_weight) == (0.1, 0.8)
     assert result.auc_judd == pytest.approx(0.6)
     assert result.ponder_blur_size == 0.2
-    assert result.ponder_auc_judd == pytest.approx(0.7)
+    assert result.ponder_auc_judd == pytest.approx(0.5)
     assert result.at_edge == ("center_weight", "ponder_blur_size")
+    scores[:, 2, 0] = 0.7  # The centre helps nowhere.
+    result = saliency.choose(scores, grid)
+    assert (result.blur_size, result.center_weight, result.auc_judd) == (0.2, 0.0, 0.7)
+    assert result.at_edge == ("blur_size", "ponder_blur_size")
 
 
-def test_no_blur_is_no_edge_and_neither_is_the_only_value():
-    result = saliency.choose(np.zeros((1, 2, 2)), ParameterGrid((0.0, 0.1), (1.0,)))
-    assert (result.blur_size, result.center_weight) == (0.0, 1.0)
+@pytest.mark.parametrize(("column", "weight"), [(0, 0.0), (2, 1.0)])
+def test_what_cannot_be_wider_is_no_edge(column, weight):
+    scores = np.zeros((1, 2, 3))
+    scores[:, 0, column] = 1
+    result = saliency.choose(scores, ParameterGrid((0.0, 0.1), (0.5, 1.0)))
+    assert (result.blur_size, result.center_weight) == (0.0, weight)
     assert result.at_edge == ()
 
 
 def test_grid_values_are_sorted_and_single():
-    grid = ParameterGrid((0.1, 0, 0.1), (2, 1))
+    grid = ParameterGrid((0.1, 0, 0.1), (1, 0.5))
     assert grid.blur_sizes == (0.0, 0.1)
-    assert grid.center_weights == (1.0, 2.0)
+    assert grid.center_weights == (0.5, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,8 @@ def test_grid_values_are_sorted_and_single():
         ({"blur_sizes": ()}, "blur_sizes"),
         ({"blur_sizes": (-0.1,)}, "blur_sizes"),
         ({"center_weights": (np.nan,)}, "center_weights"),
-        ({"center_weights": (np.inf,)}, "center_weights"),
+        ({"center_weights": (1.5,)}, "center_weights"),
+        ({"blur_sizes": (np.inf,)}, "blur_sizes"),
         ({"center_width": 0.0}, "center_width"),
         ({"height": 0}, "height"),
     ],

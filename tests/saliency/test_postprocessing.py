@@ -24,7 +24,7 @@ def test_resize_map_is_antialiased_bilinear_resizing(size):
 @pytest.mark.parametrize("sigma", [0.5, 2, 7.3, 40])
 def test_gaussian_blur_is_scipys(shape, sigma):
     values = _random_map(*shape)
-    expected = scipy.ndimage.gaussian_filter(values, sigma, mode="reflect")
+    expected = scipy.ndimage.gaussian_filter(values, sigma, mode="reflect", truncate=5)
     np.testing.assert_allclose(saliency.gaussian_blur(values, sigma), expected, atol=1e-10)
 
 
@@ -35,7 +35,7 @@ def test_no_blur_leaves_the_map():
 
 def test_resize_and_blur_is_the_one_after_the_other():
     values = _random_map(9, 16)
-    expected = scipy.ndimage.gaussian_filter(saliency.resize_map(values, 54, 96), 5.0)
+    expected = scipy.ndimage.gaussian_filter(saliency.resize_map(values, 54, 96), 5.0, truncate=5)
     np.testing.assert_allclose(saliency.resize_and_blur(values, 54, 96, 5.0), expected, atol=1e-12)
 
 
@@ -73,24 +73,38 @@ def test_center_baseline_follows_the_aspect():
     assert odd[1, 2] == 1 and odd.max() == 1
 
 
+def test_center_baseline_is_the_benchmarks():
+    center = saliency.center_baseline(200, 400)
+    assert center.shape == (200, 400) and 0 <= center.min() < center.max() <= 1
+    # Cells are 2 rows high and 4 columns wide; cell 50, counted from 1, ends at row 100.
+    assert center[98:100, 196:200].mean() == pytest.approx(1, abs=1e-3)
+    side = 1 - 49**2 / (2 * 50**2)
+    np.testing.assert_allclose(center[[0, 99], [198, 0]], [side, side], atol=2e-3)
+    np.testing.assert_allclose(center[0, 0], 1 - 49**2 / 50**2, atol=1e-9)
+    assert center[-1, -1] == 0
+    # At its own resolution exactly the formula, row by row and column by column.
+    cells = saliency.center_baseline(100, 100)
+    assert cells[49, 49] == 1 and cells[29, 59] == pytest.approx(1 - (20**2 + 10**2) / 5000)
+
+
 def test_combine_with_center():
     values, center = np.array([[0.0, 1.0]]), np.array([[1.0, 0.5]])
-    np.testing.assert_allclose(saliency.combine_with_center(values, center, 3.0), [[0.75, 0.625]])
+    np.testing.assert_allclose(saliency.combine_with_center(values, center, 0.75), [[0.75, 0.625]])
     np.testing.assert_array_equal(saliency.combine_with_center(values, center, 0), values)
-    np.testing.assert_array_equal(saliency.combine_with_center(values, center, np.inf), center)
+    np.testing.assert_array_equal(saliency.combine_with_center(values, center, 1), center)
 
 
 def test_saliency_from_ponder_is_the_papers_chain():
     ponder_map = _random_map(9, 16) * 20
     resized = saliency.resize_map(ponder_map, 54, 96)
-    blurred = scipy.ndimage.gaussian_filter(resized, 3.0)
+    blurred = scipy.ndimage.gaussian_filter(resized, 3.0, truncate=5)
     y, x = np.mgrid[:54, :96]
     center = np.exp(-(((y - 26.5) / (0.3 * 54)) ** 2 + ((x - 47.5) / (0.3 * 96)) ** 2) / 2)
-    expected = (blurred - blurred.min()) / (blurred.max() - blurred.min()) + 0.7 * center
+    expected = 0.3 * (blurred - blurred.min()) / (blurred.max() - blurred.min()) + 0.7 * center
     result = saliency.saliency_from_ponder(
         ponder_map, 54, 96, sigma=3.0, center_weight=0.7, center_width=0.3
     )
-    np.testing.assert_allclose(result * 1.7, expected, atol=1e-9)
+    np.testing.assert_allclose(result, expected, atol=1e-9)
 
 
 def test_softmax_map():
@@ -112,6 +126,7 @@ def test_softmax_map():
         (lambda: saliency.gaussian_blur(np.zeros((2, 2)), np.nan), "sigma=nan"),
         (lambda: saliency.center_baseline(2, 2, 0), "positive"),
         (lambda: saliency.combine_with_center([[0]], [[0]], -0.5), "center_weight=-0.5"),
+        (lambda: saliency.combine_with_center([[0]], [[0]], 1.5), "between 0 and 1.*=1.5"),
         (lambda: saliency.softmax_map(np.zeros((2, 2)), 0), "temperature=0"),
     ],
 )

@@ -21,7 +21,7 @@ from tests import cat2000_files
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _IMAGENET = {"name": "imagenet", "image_size": 224}
-_BLUR_SIZES, _CENTER_WEIGHTS, _CENTER_WIDTH = (0.0, 0.02, 0.05), (0.2, 1.0, 5.0), 0.25
+_BLUR_SIZES, _CENTER_WEIGHTS, _CENTER_WIDTH = (0.0, 0.02, 0.05), (0.2, 0.5, 0.8), 0.25
 _METRICS = ("auc_judd", "nss", "cc", "sim", "kl")
 _GRID = sact_tf.saliency.ParameterGrid(
     _BLUR_SIZES, _CENTER_WEIGHTS, _CENTER_WIDTH, cat2000_files.HEIGHT, cat2000_files.WIDTH
@@ -30,7 +30,7 @@ _GRID_FLAGS = (
     "--image_size=96x54",
     "--search_size=192x108",
     "--blur_sizes=0,0.02,0.05",
-    "--center_weights=0.2,1,5",
+    "--center_weights=0.2,0.5,0.8",
     "--center_width=0.25",
 )
 # The planted models are classes of the tests, so the tests' module has to be imported first.
@@ -122,13 +122,18 @@ class _Expected:
         small = np.asarray(image.resize((96, 54), Image.BILINEAR), float)[..., 0]
         resized = _upsampled(small, height, width)
         blurred = (
-            scipy.ndimage.gaussian_filter(resized, blur_size * width) if blur_size else resized
+            scipy.ndimage.gaussian_filter(resized, blur_size * width, truncate=5)
+            if blur_size
+            else resized
         )
         return ((blurred - blurred.min()) / (blurred.max() - blurred.min())).round(12)
 
     def predictions(self, name, blur_size, center_weight, ponder_blur_size):
-        combination = self.blurred(name, blur_size) + center_weight * self.center
+        combination = self.combined(name, blur_size, center_weight)
         return self.center, self.blurred(name, ponder_blur_size), combination
+
+    def combined(self, name, blur_size, center_weight):
+        return (1 - center_weight) * self.blurred(name, blur_size) + center_weight * self.center
 
     def scores(self, name, prediction):
         fixation_map = scipy.io.loadmat(self.data_dir / "FIXATIONLOCS" / f"{name}.mat")["fixLocs"]
@@ -138,16 +143,13 @@ class _Expected:
     def choose(self, names):
         means = {
             (blur_size, weight): np.mean(
-                [
-                    self.scores(name, self.blurred(name, blur_size) + weight * self.center)[0]
-                    for name in names
-                ]
+                [self.scores(name, self.combined(name, blur_size, weight))[0] for name in names]
             )
             for blur_size in _BLUR_SIZES
             for weight in (0.0, *_CENTER_WEIGHTS)
         }
         alone = max(_BLUR_SIZES, key=lambda blur_size: means[blur_size, 0.0])
-        both = max((key for key in means if key[1]), key=means.get)
+        both = max(means, key=means.get)
         return (*both, alone), means[both]
 
 

@@ -20,7 +20,10 @@ def parse_size(flag: str, text: str) -> tuple[int, int]:
 
 
 def parse_grid(
-    blur_sizes: Sequence[str], center_weights: Sequence[str], center_width: float, search_size: str
+    blur_sizes: Sequence[str],
+    center_weights: Sequence[str],
+    center_width: float | None,
+    search_size: str,
 ) -> ParameterGrid:
     """The grid that the flags of these names describe.
 

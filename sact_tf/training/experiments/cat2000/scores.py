@@ -24,6 +24,8 @@ METRICS: dict[str, Callable[[np.ndarray, Any], float]] = {
     "kl": saliency.kl,
 }
 _ON_FIXATIONS = ("auc_judd", "nss")
+# Of the combination, in the keys of cached scores: earlier versions meant another by a weight.
+_FORM = "(1 - w) map + w centre"
 PREDICTORS = ("center_baseline", "ponder_map", "combination")
 
 
@@ -50,7 +52,7 @@ class ImageScorer:
         """
         image = cached.image
         fixations = image.read_fixations()
-        key = digest(__version__, cached.key, _points(fixations), self.grid)
+        key = digest(__version__, _FORM, cached.key, _points(fixations), self.grid)
         scores = self.search_cache.load(image.name, key)
         if scores is None:
             ponder_map = self.read_map(cached)
@@ -75,7 +77,7 @@ class ImageScorer:
         human_map = image.read_human_map()
         parameters = (chosen.blur_size, chosen.center_weight, chosen.ponder_blur_size)
         key = digest(
-            *(__version__, cached.key, _points(fixations), human_map.tobytes()),
+            *(__version__, _FORM, cached.key, _points(fixations), human_map.tobytes()),
             *(parameters, self.grid.center_width),
         )
         scores = self.score_cache.load(image.name, key)
