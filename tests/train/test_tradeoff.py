@@ -99,6 +99,18 @@ def test_stages_change_what_they_say_and_nothing_else(tmp_path):
     assert budgeted.train.flops_budget == 0.6 and budgeted.model.ponder_weight == 0.005
 
 
+def test_other_plain_networks_have_as_many_updates_as_an_adaptive_one(tmp_path):
+    config = _config(tmp_path, "sact.ponder_weights=[0.1],other_units=[1,2]")
+    plain, one, two, sact = planned_runs(config)
+    assert [plain.name, one.name, two.name] == ["seed3/plain", "seed3/plain_1", "seed3/plain_2"]
+    base, other = (flat_items(run_config(config, run)) for run in (plain, one))
+    changed = {key: value for key, value in other.items() if value != base[key]}
+    assert changed == {"model.units_per_block": 1, "train.steps": 3}
+    assert run_config(config, sact, "dir").train.steps + base["train.steps"] == 3
+    with pytest.raises(UserError, match="other_units: only network: cifar"):
+        load_config(TradeoffConfig, "configs/imagenet/tradeoff.yaml", ["other_units=[2]"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -108,6 +120,7 @@ def test_stages_change_what_they_say_and_nothing_else(tmp_path):
         ("act.calibrated=[0.5]", "act.calibrated: needs a network"),
         ("other_depths=[18]", "other_depths: expected a list of .one of 50, 101, 152, 200"),
         ("other_depths=[50]", "other_depths: only network: imagenet"),
+        ("other_units=[0]", "other_units: expected a list of .an int >= 1"),
         ("sact.ponder_weights=[0.1],adaptive.learning_rate={schedule: cosine}", "initial"),
         (
             "base.train.seed=4294967295,seeds=2",

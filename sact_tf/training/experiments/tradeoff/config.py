@@ -39,6 +39,9 @@ class TradeoffConfig(RootConfig):
         matched: how the matched baselines are trained.
         act, sact: what is run.
         other_depths: standard depths of further plain networks (`base.model.network: imagenet`).
+        other_units: units per block of further plain networks (`base.model.network: cifar`). Each
+            is trained from scratch with as many updates as an adaptive network and the plain one
+            that it starts from have together.
         image_sizes: sides in pixels at which everything is evaluated.
         seeds: number of times that everything is run, with seeds from `base.train.seed` on.
         calibration_images: training images that calibration looks at.
@@ -50,6 +53,7 @@ class TradeoffConfig(RootConfig):
     act: MethodConfig = dataclasses.field(default_factory=MethodConfig)
     sact: MethodConfig = dataclasses.field(default_factory=MethodConfig)
     other_depths: list[Literal[50, 101, 152, 200]] = dataclasses.field(default_factory=list)
+    other_units: list[PositiveInt] = dataclasses.field(default_factory=list)
     image_sizes: list[PositiveInt] = dataclasses.field(default_factory=lambda: [224])
     seeds: PositiveInt = 1
     calibration_images: PositiveInt = 500
@@ -81,6 +85,8 @@ class TradeoffConfig(RootConfig):
                 )
         if self.other_depths and self.base.model.network != "imagenet":
             raise ConfigError("other_depths", "only network: imagenet has standard depths")
+        if self.other_units and self.base.model.network != "cifar":
+            raise ConfigError("other_units", "only network: cifar has units per block")
         last_seed = self.base.train.seed + self.seeds - 1
         if last_seed > LARGEST_SEED:
             raise ConfigError(
@@ -104,7 +110,7 @@ class PlannedRun:
         method: `plain`, `act`, `sact`, `act_matched`, `sact_matched`, `act_budget`, `sact_budget`,
             `act_calibrated` or `sact_calibrated`.
         seed: of the run.
-        value: tau, budget or depth; None for the plain network itself.
+        value: tau, budget, depth or units per block; None for the plain network itself.
         source: name of the run that it starts from or matches; None for the plain networks.
     """
 
@@ -135,7 +141,8 @@ def planned_runs(config: TradeoffConfig) -> list[PlannedRun]:
     for seed in range(first, first + config.seeds):
         plain = PlannedRun("plain", seed)
         runs.append(plain)
-        runs += [PlannedRun("plain", seed, depth) for depth in config.other_depths]
+        others = [*config.other_depths, *config.other_units]
+        runs += [PlannedRun("plain", seed, value) for value in others]
         for kind in ("act", "sact"):
             method = getattr(config, kind)
             by_tau = {tau: PlannedRun(kind, seed, tau, plain.name) for tau in method.ponder_weights}
@@ -169,8 +176,7 @@ def run_config(
     result.train.seed = run.seed
     if run.method == "plain":
         if run.value is not None:
-            depth: Any = int(run.value)
-            result.model.depth, result.model.units = depth, None
+            _change_depth(config, int(run.value), result)
     else:
         result.model.halting = run.halting
         result.train.warm_start = source_dir
@@ -182,3 +188,12 @@ def run_config(
     result.resolve()
     result.lock()
     return result
+
+
+def _change_depth(config: TradeoffConfig, value: Any, result: ClassificationConfig) -> None:
+    """Makes the config of the plain network that of another plain network."""
+    if result.model.network == "imagenet":
+        result.model.depth, result.model.units = value, None
+        return
+    result.model.units_per_block = value
+    result.train.steps += config.adaptive.steps or result.train.steps

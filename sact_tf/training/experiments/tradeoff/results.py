@@ -256,7 +256,7 @@ def _label(row: Row) -> str:
     if value is None:
         return name
     if row["method"] == "plain":
-        return f"{name}-{value:g}"
+        return f"{name}-{value:g}" if value >= 50 else f"{name}, {value:g} units per block"
     symbol = {"budget": "budget", "calibrated": "share"}.get(row["method"].partition("_")[2], "τ =")
     return f"{name}, {symbol} {value:g}"
 
