@@ -143,8 +143,8 @@ class ImageClassifier(AdaptiveModel, TakesImageBatches):
     def warm_start(self, source: AdaptiveModel) -> dict[str, str]:
         """Copies the weights of another classifier, all but the halting scores.
 
-        Where both have class names, the head is copied class by class, by name; else as a whole if
-        the number of classes agrees. See `ResNetBackbone.warm_start` for the rest.
+        Where both have class names, the logits are copied class by class, by name; else as a whole
+        if the number of classes agrees. See `ResNetBackbone.warm_start` for the rest.
 
         Args:
             source: an `ImageClassifier`, or another `AdaptiveModel` for the backbone alone.
@@ -167,8 +167,12 @@ class ImageClassifier(AdaptiveModel, TakesImageBatches):
                 {"head/postnorm": self.postnorm}, {"head/postnorm": source.postnorm}
             )
         if source.num_classes != self.num_classes:
-            reason = f"{source.num_classes} classes there, {self.num_classes} here"
-            return uncovered | {"head": reason}
+            uncovered["head/logits"] = (
+                f"{source.num_classes} classes there, {self.num_classes} here"
+            )
+            return uncovered | copy_layers(
+                {"head/postnorm": self.postnorm}, {"head/postnorm": source.postnorm}
+            )
         return uncovered | copy_layers({"head": self.head}, {"head": source.head})
 
     def compute_loss(

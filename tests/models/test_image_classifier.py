@@ -316,10 +316,11 @@ class TestWarmStart:
 
     def test_other_number_of_classes(self):
         target, source = make_classifier(num_classes=3, seed=1), make_classifier(seed=2)
-        head = target.head.get_weights()
+        logits = target.logits.get_weights()
         uncovered = target.warm_start(source)
-        assert uncovered["head"] == "5 classes there, 3 here"
-        assert_same(target.head.get_weights(), head, 0)
+        assert uncovered["head/logits"] == "5 classes there, 3 here"
+        assert_same(target.logits.get_weights(), logits, 0)
+        assert_same(target.postnorm.get_weights(), source.postnorm.get_weights(), 0)
         assert_same(target.backbone.stem.get_weights(), source.backbone.stem.get_weights(), 0)
 
     def test_classes_are_matched_by_name(self):

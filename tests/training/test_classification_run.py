@@ -182,7 +182,7 @@ def test_warm_start_takes_all_but_halting_and_a_foreign_head(
     theirs = {weight.path: weight.numpy() for weight in source.weights}
     fresh = {weight.path: weight.numpy() for weight in prepare(name="fresh").model.weights}
     for weight in run.model.weights:
-        is_head = weight.path.startswith("head/")
+        is_head = weight.path.startswith("head/logits")
         if "halting" in weight.path or (is_head and num_classes != 10):
             expected = fresh[weight.path]
         else:
@@ -191,7 +191,7 @@ def test_warm_start_takes_all_but_halting_and_a_foreign_head(
     out = capsys.readouterr().out
     for block in (1, 2, 3):
         assert f"block{block}/halting_score_1: halting" in out
-    assert ("head: 7 classes there, 10 here" in out) == (num_classes == 7)
+    assert ("head/logits: 7 classes there, 10 here" in out) == (num_classes == 7)
 
 
 def test_a_run_that_has_begun_starts_from_nowhere_else(prepare, tmp_path, capsys):

@@ -11,7 +11,7 @@ from sact_tf.errors import UserError
 from sact_tf.models.depths import depth_of_units
 from sact_tf.models.image_classifier import ImageClassifier
 from sact_tf.models.keras_application.class_names import NUM_CLASSES, imagenet_classes
-from sact_tf.models.keras_application.form import PREDICTIONS, form_of, unit_prefix
+from sact_tf.models.keras_application.form import PREDICTIONS, Weights, form_of, unit_prefix
 from sact_tf.models.keras_application.sources import IMAGENET, read_source
 from sact_tf.models.resnet_backbone import ResNetBackbone
 
@@ -70,6 +70,18 @@ def from_keras_application(
         plain = sact_tf.models.from_keras_application("ResNet50V2", halting=None)
     """
     arrays = read_source(source, weights)
+    return classifier_of(arrays, halting, num_classes, class_names, preprocessing, **options)
+
+
+def classifier_of(
+    arrays: Weights,
+    halting: str | None,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ImageClassifier:
+    """`from_keras_application` of arrays that are read already."""
     form = form_of(arrays)
     if num_classes is None:
         num_classes = form.num_classes

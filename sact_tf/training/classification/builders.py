@@ -63,12 +63,15 @@ def build_backbone(config: ModelConfig, weight_decay: float, **options: Any) -> 
         "halting_epsilon",
         "halting_bias",
         "batch_norm_momentum",
+        "frozen",
     ):
         if getattr(config, key) is not None:
             options[key] = getattr(config, key)
     try:
         if config.units_per_block is not None:
             return ResNetBackbone.cifar(config.units_per_block, **options)
+        if config.network == "keras":
+            return ResNetBackbone.keras_v2(config.depth or given(config.units), **options)
         if config.depth is not None:
             return ResNetBackbone.from_depth(config.depth, **options)
         return ResNetBackbone(units=tuple(given(config.units)), **options)

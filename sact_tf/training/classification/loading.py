@@ -6,7 +6,11 @@ import pathlib
 import tensorflow as tf
 
 from sact_tf import paths
+from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier
+from sact_tf.models.keras_application.convert import classifier_of
+from sact_tf.models.keras_application.form import form_of
+from sact_tf.models.keras_application.sources import DEPTHS, IMAGENET, read_source
 from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config
@@ -17,6 +21,8 @@ from sact_tf.training.run_directory.checkpoints import (
 )
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.keras_files import load_keras_file
+
+_KERAS = "keras:"
 
 
 def load_classifier(path: str | os.PathLike) -> ImageClassifier:
@@ -42,6 +48,33 @@ def load_classifier(path: str | os.PathLike) -> ImageClassifier:
     if (found / "config.yaml").exists():
         return _from_run(found, newest_checkpoint(found))
     return _from_tf1(found)
+
+
+def load_keras_application(path: str) -> ImageClassifier | None:
+    """Loads what `train.warm_start` means by `keras:...`; None for anything else.
+
+    Args:
+        path: `keras:NAME` (ResNet50V2, ...), `keras:NAME:FILE` or `keras:FILE`.
+
+    Returns:
+        The plain network. Weights without a top give a head of one class, which fits nothing.
+
+    Raises:
+        UserError: see `from_keras_application`.
+    """
+    if not path.startswith(_KERAS):
+        return None
+    source, weights = path.removeprefix(_KERAS), IMAGENET
+    name, _, file = source.partition(":")
+    if name in DEPTHS:
+        source, weights = name, file or IMAGENET
+    try:
+        arrays = read_source(source, weights)
+        num_classes = form_of(arrays).num_classes
+        names = None if num_classes else ["weights without top"]
+        return classifier_of(arrays, None, num_classes or 1, names)
+    except UserError as error:
+        raise UserError(f"train.warm_start={path}: {error}") from None
 
 
 def _from_run(run: pathlib.Path, prefix: str) -> ImageClassifier:

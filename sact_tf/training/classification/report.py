@@ -68,7 +68,7 @@ def _title(config: ClassificationConfig) -> str:
         shown = "-".join(map(str, units)) if isinstance(units, list) else f"3 × {units}"
         network = f"CIFAR-style ResNet of {shown} units"
     elif model.depth:
-        network = f"ResNet-{model.depth}"
+        network = f"ResNet-{model.depth}" + (" V2 of Keras" if model.network == "keras" else "")
     else:
         network = f"ResNet of {'-'.join(map(str, given(model.units)))} units"
     source = {"tfds": data.tfds and data.tfds.name, "cluttered_digits": "cluttered digits"}

@@ -9,7 +9,7 @@ from sact_tf.models import ImageClassifier
 from sact_tf.training.classification import builders, report
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.evaluator import ClassificationEvaluator
-from sact_tf.training.classification.loading import load_classifier
+from sact_tf.training.classification.loading import load_classifier, load_keras_application
 from sact_tf.training.classification.trainer import ClassificationTrainer
 from sact_tf.training.loop.preemption import Preemption
 from sact_tf.training.loop.state import TrainingState
@@ -56,7 +56,7 @@ class ClassificationTask(Task):
         )
 
     def load_source(self, path: str) -> ImageClassifier:
-        return load_classifier(path)
+        return load_keras_application(path) or load_classifier(path)
 
     def evaluation_line(self, values: dict[str, float]) -> str:
         return (

@@ -5,10 +5,10 @@ from official.modeling.hyperparams import base_config
 from sact_tf.training.config.loading import ConfigError
 from sact_tf.training.config.sections import ModelConfig, RuntimeConfig, TrainConfig
 
-BLOCKS = {"imagenet": 4, "cifar": 3}
-_BASE_CHANNELS = {"imagenet": 64, "cifar": 16}
-# The authors'. Runs that were begun before configs had the key go on with what they had.
-_BATCH_NORM_MOMENTUM = {"imagenet": 0.997, "cifar": 0.9}
+BLOCKS = {"imagenet": 4, "keras": 4, "cifar": 3}
+_BASE_CHANNELS = {"imagenet": 64, "keras": 64, "cifar": 16}
+# The authors' and Keras'. Runs that were begun before configs had the key go on with what they had.
+_BATCH_NORM_MOMENTUM = {"imagenet": 0.997, "keras": 0.99, "cifar": 0.9}
 _HALTING_DEFAULTS = {"ponder_weight": 0.005, "halting_epsilon": 0.01, "halting_bias": -3.0}
 
 
@@ -26,12 +26,13 @@ def resolve_network(model: ModelConfig) -> None:
     Raises:
         ConfigError: a combination is impossible; names the key, what is allowed and what came.
     """
-    if model.network == "imagenet":
-        forbid(model, "model", ["units_per_block"], "with network: imagenet (give depth or units)")
+    if model.network != "cifar":
+        name = f"network: {model.network}"
+        forbid(model, "model", ["units_per_block"], f"with {name} (give depth or units)")
         if (model.depth is None) == (model.units is None):
             raise ConfigError(
                 "model.depth",
-                "network: imagenet takes exactly one of depth and units, "
+                f"{name} takes exactly one of depth and units, "
                 f"received depth={model.depth} and units={model.units}",
             )
     else:

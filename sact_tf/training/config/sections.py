@@ -21,13 +21,14 @@ class ModelConfig(base_config.Config):
     """The network.
 
     Attributes:
-        network: `imagenet` (7x7 root, bottleneck units, four blocks) or `cifar` (3x3 root, basic
-            units, three blocks).
-        depth: `imagenet` only: a standard depth. Instead of `units`.
-        units: `imagenet` only: number of units of each block. Instead of `depth`.
+        network: `imagenet` (7x7 root, bottleneck units, four blocks), `keras` (the same as
+            `keras.applications` has it, for its weights: ResNet50V2 and its like) or `cifar` (3x3
+            root, basic units, three blocks).
+        depth: `imagenet` and `keras`: a standard depth. Instead of `units`.
+        units: `imagenet` and `keras`: number of units of each stage. Instead of `depth`.
         units_per_block: `cifar` only; one number, or one for each of the three blocks.
-        base_channels: channels that the first block's units work in; 64 for `imagenet`, 16 for
-            `cifar` unless given.
+        base_channels: channels that the first block's units work in; 16 for `cifar`, 64 for the
+            others unless given.
         stem_channels: channels of the root convolution; the network's own default unless given.
         halting: null for the plain residual network.
         tile_size: side of the square tiles that share a halting score, in positions of the block's
@@ -41,11 +42,13 @@ class ModelConfig(base_config.Config):
         halting_epsilon: a position halts at a cumulative score of 1 - epsilon; 0.01 unless given.
         halting_bias: initial bias of the halting scores; -3 unless given.
         batch_norm_momentum: share of the moving statistics that a step keeps, of all batch
-            normalizations; the authors' 0.997 for `imagenet`, 0.9 for `cifar` unless given. A run
-            of a few hundred steps wants less than 0.997.
+            normalizations; the authors' 0.997 for `imagenet`, 0.9 for `cifar`, Keras' 0.99 for
+            `keras` unless given. A run of a few hundred steps wants less than 0.997.
+        frozen: layers that keep their weights, as [stem, block1, block2/unit_1]; batch
+            normalizations in them keep their statistics.
     """
 
-    network: Literal["imagenet", "cifar"] = "imagenet"
+    network: Literal["imagenet", "keras", "cifar"] = "imagenet"
     depth: Literal[50, 101, 152, 200] | None = None
     units: list[PositiveInt] | None = None
     units_per_block: PositiveInt | list[PositiveInt] | None = None
@@ -59,6 +62,7 @@ class ModelConfig(base_config.Config):
     halting_epsilon: OpenFraction | None = None
     halting_bias: float | None = None
     batch_norm_momentum: OpenFraction | None = None
+    frozen: list[str] | None = None
 
 
 @dataclasses.dataclass
@@ -114,8 +118,9 @@ class TrainConfig(base_config.Config):
             statistics and losses stay at least float32.
         seed: of initial weights, order of examples and augmentation.
         warm_start: plain residual network to start from: a run directory, a `.keras` file or a
-            checkpoint. All but the halting branches is taken over, and the head where the classes
-            are as many.
+            checkpoint; with `network: keras` also `keras:ResNet50V2` (ResNet101V2, ResNet152V2;
+            Keras downloads the weights), `keras:ResNet50V2:FILE` or `keras:FILE`. All but the
+            halting branches is taken over, and the head where the classes are as many.
         flops_budget: share of the plain network's FLOPs to end at. tau is then adapted from
             `model.ponder_weight` on, and the bias of the halting scores with it
             (`sact_tf.budget.BudgetController`).

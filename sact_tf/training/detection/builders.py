@@ -76,5 +76,6 @@ def resnet101_flops(
     options = {"base_channels": config.base_channels}
     if config.stem_channels is not None:
         options["stem_channels"] = config.stem_channels
-    backbone = ResNetBackbone.from_depth(101, **options)
+    make = ResNetBackbone.keras_v2 if config.network == "keras" else ResNetBackbone.from_depth
+    backbone = make(101, **options)
     return functools.partial(backbone.plain_flops, last_block=model.feature_block)

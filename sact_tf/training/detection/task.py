@@ -8,6 +8,7 @@ import keras
 from sact_tf.detection import FasterRCNN
 from sact_tf.detection.data import DetectionData
 from sact_tf.files import atomic_write_text
+from sact_tf.training.classification.loading import load_keras_application
 from sact_tf.training.detection import builders, report
 from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.detection.evaluator import DetectionEvaluator
@@ -50,7 +51,7 @@ class DetectionTask(Task):
         )
 
     def load_source(self, path: str) -> keras.Model:
-        return load_detector_or_classifier(path)
+        return load_keras_application(path) or load_detector_or_classifier(path)
 
     def evaluation_line(self, values: dict[str, float]) -> str:
         return (

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from sact_tf.errors import UserError
+from sact_tf.models.stages import units_of_stages
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config, unlocked_copy
 
@@ -60,6 +61,9 @@ def matched_config(source: pathlib.Path) -> ClassificationConfig:
     if config.model.network == "cifar":
         config.model.units_per_block = units
     else:
+        if config.model.network == "keras":
+            units = units_of_stages(units, "last")
+            units = [max(2, number) for number in units[:-1]] + [max(1, units[-1])]
         config.model.depth, config.model.units = None, units
     config.train.warm_start = config.train.warm_start or str(source)
     config.train.flops_budget = None
