@@ -21,8 +21,9 @@ help:  ## this list (what plain `make` does)
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 28
 
 quickstart: $(INSTALLED)  ## train, evaluate and draw a SACT classifier into runs/quickstart
-	$(RUN) train.imagenet --config=configs/quickstart.yaml --mode=train_and_eval \
-	    --model_dir=$(MODEL_DIR)
+	$(RUN) train.imagenet --config=configs/quickstart_plain.yaml --model_dir=$(MODEL_DIR)/plain
+	$(RUN) train.imagenet --config=configs/quickstart.yaml --model_dir=$(MODEL_DIR) \
+	    --params_override=train.warm_start=$(MODEL_DIR)/plain
 
 detection-quickstart: $(INSTALLED)  ## train, evaluate and draw a SACT detector into runs/detection
 	$(RUN) train.coco --config=configs/coco/quickstart.yaml --mode=train_and_eval \

@@ -1,5 +1,7 @@
 """Trains and evaluates an image classifier.
 
+    python -m train.imagenet --config=configs/quickstart_plain.yaml \
+        --model_dir=runs/quickstart/plain
     python -m train.imagenet --config=configs/quickstart.yaml --model_dir=runs/quickstart
 
 A run that was stopped goes on from its last checkpoint when the same command is given again; then

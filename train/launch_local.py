@@ -1,6 +1,7 @@
 """Runs a training program as several workers on this machine, to try out what a cluster will do.
 
-    python -m train.launch_local --workers=2 -- --config=configs/quickstart.yaml --model_dir=runs/a
+    python -m train.launch_local --workers=2 -- --config=configs/quickstart_plain.yaml \
+        --model_dir=runs/two
 
 What stands after `--` goes to each worker, with `runtime.strategy=multi_worker_mirrored`. Lines of
 the chief, worker 0, appear as they are, those of the others with their number. The first worker

@@ -15,6 +15,7 @@ from sact_tf.training.reports import report_parts, times
 from sact_tf.training.reports.report_parts import Drawing, Record, line
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.history import read_history
+from sact_tf.training.run_directory.plain_run import beside_plain_run
 from sact_tf.visualization import charts, curves, figures, gallery, html, ponder_maps
 
 _PER_ROW = 6
@@ -78,7 +79,8 @@ def _title(config: ClassificationConfig) -> str:
 
 def _key_numbers(metrics: dict[str, Any]) -> str:
     scale, unit = charts.flops_unit(metrics["plain_flops"])
-    cells = [("Accuracy", f"{metrics['accuracy']:.2%}", "top-1")]
+    beside = beside_plain_run(metrics, "accuracy")
+    cells = [("Accuracy", f"{metrics['accuracy']:.2%}", f"top-1{beside}")]
     if "recall@5" in metrics:
         cells.append(("Recall@5", f"{metrics['recall@5']:.2%}", "label among the five best"))
     cells += [

@@ -15,6 +15,7 @@ from sact_tf.training.loop.preemption import Preemption
 from sact_tf.training.loop.state import TrainingState
 from sact_tf.training.loop.task import Task
 from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.run_directory.plain_run import beside_plain_run
 
 
 class ClassificationTask(Task):
@@ -67,7 +68,8 @@ class ClassificationTask(Task):
 
     def summary(self, metrics: dict[str, Any]) -> Iterator[str]:
         images = metrics["num_examples"]
-        yield f"accuracy                 {metrics['accuracy']:.4f} of {images} images"
+        beside = beside_plain_run(metrics, "accuracy")
+        yield f"accuracy                 {metrics['accuracy']:.4f} of {images} images{beside}"
         if "recall@5" in metrics:
             yield f"recall@5                 {metrics['recall@5']:.4f}"
         yield f"cross entropy            {metrics['cross_entropy']:.4f}"

@@ -14,6 +14,7 @@ from sact_tf.training.reports import report_parts, times
 from sact_tf.training.reports.report_parts import Drawing, Record, line
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.history import read_history
+from sact_tf.training.run_directory.plain_run import beside_plain_run
 from sact_tf.visualization import charts, curves, figures, html, ponder_maps
 from sact_tf.visualization.detections import DetectionSample, detections_figure
 
@@ -81,7 +82,11 @@ def _key_numbers(metrics: dict[str, Any]) -> str:
     cells = []
     if "mAP" in metrics:
         cells += [
-            ("mAP", f"{metrics['mAP']:.3f}", "mean over classes and IoU 0.50 … 0.95"),
+            (
+                "mAP",
+                f"{metrics['mAP']:.3f}",
+                f"mean over classes and IoU 0.50 … 0.95{beside_plain_run(metrics, 'mAP')}",
+            ),
             ("AP50, AP75", f"{metrics['AP50']:.3f}, {metrics['AP75']:.3f}", "IoU of 0.50 and 0.75"),
         ]
     cells += [

@@ -18,6 +18,7 @@ from sact_tf.training.loop.preemption import Preemption
 from sact_tf.training.loop.state import TrainingState
 from sact_tf.training.loop.task import Task
 from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.run_directory.plain_run import beside_plain_run
 
 
 class DetectionTask(Task):
@@ -63,7 +64,7 @@ class DetectionTask(Task):
     def summary(self, metrics: dict[str, Any]) -> Iterator[str]:
         for key in ("mAP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"):
             if key in metrics:
-                yield f"{key:<24} {metrics[key]:.4f}"
+                yield f"{key:<24} {metrics[key]:.4f}{beside_plain_run(metrics, key)}"
         yield f"held-out images          {metrics['num_examples']}"
         mean, spread = metrics["extractor_flops_mean"], metrics["extractor_flops_std"]
         yield f"extractor FLOPs          {mean:.4g} +- {spread:.3g}"

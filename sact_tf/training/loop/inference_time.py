@@ -66,7 +66,8 @@ def beside_plain(times: Mapping[str, Any]) -> str:
     """The ratio in words; empty for a plain network, which is its own measure."""
     if times["execution"] == PLAIN:
         return ""
-    return f"{times['time_ratio']:.2f} of the plain network's, {times['execution']}, "
+    plain = f"{times['plain_milliseconds_per_image']:.3g} ms"
+    return f"{times['time_ratio']:.2f} of the plain network's {plain}, {times['execution']}, "
 
 
 def _measured(model, images, batch_size):

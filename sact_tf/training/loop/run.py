@@ -32,6 +32,7 @@ from sact_tf.training.run_directory.checkpoints import (
 from sact_tf.training.run_directory.directory import RunDirectory, read_metrics
 from sact_tf.training.run_directory.history import History
 from sact_tf.training.run_directory.lock import lock_run
+from sact_tf.training.run_directory.plain_run import read_plain_run
 from sact_tf.version import __version__
 
 # Share of the time beyond which the input is worth a warning.
@@ -196,6 +197,7 @@ class TrainingRun:
             **self.task.training_metrics(),
             **self.task.evaluation_metrics(self.evaluator),
             **self._times(),
+            **read_plain_run(self.config),
         }
         self._write_metrics(metrics)
         if self.is_chief:
