@@ -6,7 +6,7 @@ python -m benchmarks.break_even --unit=basic --image_size=96x96 --batch=64 --bas
 For a block of every width of ResNet-50 to 200 (or of a CIFAR network), at the size its maps have:
 equal units that all run at the same share of the positions, on rows, in windows of some sizes and
 densely (all with their halting scores, the last as `auto` runs it), interleaved, against the plain
-block. sact_tf/layers/tuning.py holds what is the fastest, and where it and dense cross.
+block. sact_tf/layers/costs.py holds what comes out; `sact_tf.tuning.tune` measures it of a model.
 """
 
 import os
@@ -111,10 +111,12 @@ class TimedBlock:
             return function.get_concrete_function()
 
         self._functions = {"plain": compiled(make())}
-        options = {"dense": {"execution": "auto", "dense_share": 0.0}}
+        options = {"dense": {"execution": "auto", "costs": {"rows": (2, 0)}}}
         for form in forms:
-            size_of_window = 0 if form == "rows" else int(form.split()[1])
-            options[form] = {"execution": "tiled", "window": size_of_window}
+            costs = {"rows": (0, 1)}
+            if form != "rows":
+                costs = {"windows": (0, 1), "window": int(form.split()[1])}
+            options[form] = {"execution": "tiled", "costs": costs}
         for form in (*forms, "dense"):
             block = make(halting="sact", **options[form])
             script_block(block, self.num_units)

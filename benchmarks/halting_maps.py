@@ -1,8 +1,7 @@
 """Halting maps of a given share and shape, fed to a network through its halting scores.
 
-A benchmark needs to choose how much is computed. `ScriptedHaltingScore` takes the place of a
-block's `HaltingScore`: it computes the true score (so that its cost counts) and returns the one
-that makes every position halt after a prescribed number of units.
+A benchmark needs to choose how much is computed: `ScriptedScore` takes the place of a block's
+`HaltingScore`.
 """
 
 import math
@@ -12,44 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from sact_tf.errors import UserError
-from sact_tf.layers import HaltingScore
 from sact_tf.ops.flops import count_positions
 from sact_tf.ops.positions import strided_size
 from sact_tf.ops.tiles import dilate
-from sact_tf.ops.windows import read_tiles
+from sact_tf.tuning.scripted_score import scripted_scores
 
 NUM_BLOBS = 3
-
-
-class ScriptedHaltingScore(HaltingScore):
-    """A halting score whose value is prescribed.
-
-    Attributes:
-        num_units: int32 variable [B, H, W], the units that each position shall run.
-        number: the unit (from 1) that this score follows.
-    """
-
-    def script(self, num_units, number, num_units_in_block):
-        self.num_units = num_units
-        self.number = number
-        self.going_on = 0.5 / num_units_in_block  # the sum stays below 1 - epsilon
-
-    def call(self, inputs, training=None, **kwargs):  # named, or Keras keeps it to itself
-        true_score = super().call(inputs, training=training, **kwargs)
-        return self._mix(true_score, tf.convert_to_tensor(self.num_units))
-
-    def score_rows(self, active, ring, rows, *args):
-        num_units = tf.reshape(tf.convert_to_tensor(self.num_units), [-1])
-        num_units = tf.gather(num_units, rows.active_positions)
-        return self._mix(super().score_rows(active, ring, rows, *args), num_units)
-
-    def score_windows(self, patches, windows, grid, *args):
-        num_units = read_tiles(tf.convert_to_tensor(self.num_units), windows, grid)
-        return self._mix(super().score_windows(patches, windows, grid, *args), num_units)
-
-    def _mix(self, true_score, num_units):
-        score = tf.where(num_units <= self.number, 1.0, self.going_on)
-        return score - 1e-6 * true_score
 
 
 def script_halting(model, num_units):
@@ -65,12 +32,7 @@ def script_halting(model, num_units):
 
 def script_block(block, num_units):
     """Replaces the halting scores of one built `AdaptiveBlock`; `num_units` is [B, H, W]."""
-    for index, score in enumerate(block.halting_scores):
-        scripted = ScriptedHaltingScore.from_config(score.get_config())
-        scripted.build((None, None, None, block.units[0].out_channels))
-        scripted.set_weights(score.get_weights())
-        scripted.script(num_units, index + 1, len(block.units))
-        block.halting_scores[index] = scripted
+    block.halting_scores = scripted_scores(block, num_units, len(block.units))
 
 
 def map_sizes(strides, height, width):

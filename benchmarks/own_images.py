@@ -1,16 +1,12 @@
 """The images that a trained network is measured on."""
 
-from sact_tf.data.images import read_image
-from sact_tf.data.preprocessing import evaluation_function
 from sact_tf.detection import FasterRCNN
-from sact_tf.detection import preprocessing as detection_preprocessing
 from sact_tf.errors import UserError
 from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config
 from sact_tf.training.detection import builders as detection_builders
 from sact_tf.training.detection.config import DetectionConfig
-from sact_tf.training.images.files import ImageFiles
 from sact_tf.training.run_directory.directory import home_of
 
 
@@ -28,21 +24,3 @@ def held_out(model, path, most):
     else:
         data = builders.build_data(load_config(ClassificationConfig, file).data)
     return [batch["image"].numpy()[0] for batch in data.evaluation(1).take(most)]
-
-
-def from_files(model, pattern, most):
-    """The same of image files; see `find_images`."""
-    prepare = evaluation_function
-    if isinstance(model, FasterRCNN):
-        prepare = detection_preprocessing.preprocessing_function
-    prepare = prepare(model.required_preprocessing())
-
-    def read(path):
-        image = prepare(read_image(path))
-        return (image[0] if isinstance(image, tuple) else image).numpy()
-
-    files = ImageFiles(pattern)
-    files.paths = files.paths[:most]
-    images = [image for _, image in files.for_each(read)]
-    files.report_skipped()
-    return images

@@ -32,6 +32,7 @@ from sact_tf.models.compiled_network import PLAIN, CompiledNetwork, compile_exec
 from sact_tf.models.plain_network import plain_network
 from sact_tf.serving.export.saved_model import export
 from sact_tf.training.detection.loading import load_detector_or_classifier
+from sact_tf.training.images.network_inputs import network_inputs
 from sact_tf.training.loop.inference_time import image_batches, time_networks
 from sact_tf.training.reports.tables import render
 
@@ -178,7 +179,7 @@ def _peaks(name, sizes):
 
 def _images(model, most):
     if flags.FLAGS.images:
-        return own_images.from_files(model, flags.FLAGS.images, most)
+        return network_inputs(model, flags.FLAGS.images, most)
     return own_images.held_out(model, flags.FLAGS.model, most)
 
 

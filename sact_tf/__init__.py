@@ -13,8 +13,8 @@ if _BACKEND != "tensorflow":
         f"received {_BACKEND!r}; set KERAS_BACKEND=tensorflow before Keras is imported"
     )
 
-from sact_tf import budget, checkpoints, detection, layers, models, ops, saliency
-from sact_tf.models import set_execution, set_ponder_weight, weight_decay_loss
+from sact_tf import budget, checkpoints, detection, layers, models, ops, saliency, tuning
+from sact_tf.models import set_costs, set_execution, set_ponder_weight, weight_decay_loss
 from sact_tf.version import __version__
 
 __all__ = [
@@ -26,7 +26,9 @@ __all__ = [
     "models",
     "ops",
     "saliency",
+    "set_costs",
     "set_execution",
     "set_ponder_weight",
+    "tuning",
     "weight_decay_loss",
 ]

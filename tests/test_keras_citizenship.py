@@ -36,8 +36,7 @@ def adaptive_block(**kwargs):
         tile_size=2,
         execution="tiled",
         statistics="evaluated",
-        window=5,
-        dense_share=0.5,
+        costs={"rows": [0.25, 1.5], "windows": [0.5, 1.0], "window": 5},
         ponder_weight=0.25,
         halting_epsilon=0.05,
         halting_bias=-1.0,
@@ -60,7 +59,12 @@ LAYERS = {
         bias_initializer=keras.initializers.Constant(0.5),
     ),
     "BatchNormalization": functools.partial(
-        layers.BatchNormalization, momentum=0.7, epsilon=1e-2, synchronized=True, fused=False
+        layers.BatchNormalization,
+        momentum=0.7,
+        epsilon=1e-2,
+        synchronized=True,
+        fused=False,
+        follows_convolution=True,
     ),
     "HaltingScore act": functools.partial(
         layers.HaltingScore,
@@ -183,6 +187,7 @@ class TestConfigs:
                 tile_size=(2, 3),
                 execution="tiled",
                 statistics="evaluated",
+                costs=({"rows": [0.1, 0.5], "windows": None, "window": 8}, None),
                 ponder_weight=0.25,
                 halting_epsilon=0.02,
                 halting_bias=-1.0,
@@ -208,6 +213,7 @@ class TestConfigs:
         block = restored.blocks[1]
         assert not block.units[1].bn1.trainable and block.units[1].preact.trainable
         assert block.statistics == "evaluated"
+        assert restored.blocks[0].costs.rows == (0.1, 0.5) and block.own_costs is None
         assert block.halting_epsilon == 0.02
         assert block.halting_bias == -1.0
         assert block.units[0].batch_norm == BATCH_NORM_OF_BACKBONE

@@ -101,11 +101,14 @@ for execution in ("tiled", "auto"):
 """
 
 
-@pytest.mark.parametrize(("net", "tile_size", "window"), [("imagenet", 1, 0), ("cifar", 8, 8)])
-def test_saved_models_where_nothing_is_installed(tmp_path, net, tile_size, window):
+@pytest.mark.parametrize(
+    ("net", "tile_size", "form"), [("imagenet", 1, "rows"), ("cifar", 8, "windows")]
+)
+def test_saved_models_where_nothing_is_installed(tmp_path, net, tile_size, form):
     """Free batch and image size, number of rows or windows found inside the graph."""
     model = make_classifier(net, tile_size=tile_size, statistics="evaluated")
-    assert {block.tuning.window for block in model.backbone.blocks} == {window}
+    for block in model.backbone.blocks:
+        assert list(block.costs.candidates(tile_size)) == [form]
     batches = [images(1, 16, 16), images(3, 33, 21), images(2, 40, 8)]
     expected = [model(batch) for batch in batches]
     for index, batch in enumerate(batches):
@@ -153,3 +156,46 @@ def test_two_replicas(case):
         assert received["logs"] == pytest.approx(expected["logs"], rel=1e-4)
         for ours, theirs in zip(received["weights"], expected["weights"], strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-4 * (1 + np.max(np.abs(theirs))))
+
+
+INFERENCE_ON_REPLICAS = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(2)])
+import sact_tf
+from tests.layers.scripted_score import BOTH, taking
+from tests.models.networks import images, make_classifier
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    model = make_classifier("cifar")
+# The second replica's images have next to nothing in them, and halt elsewhere.
+batch = images(4, 24, 20) * np.array([1, 2, 0.01, 0]).reshape(4, 1, 1, 1)
+parts = strategy.experimental_distribute_values_from_function(
+    lambda context: tf.constant(
+        np.split(batch, 2)[context.replica_id_in_sync_group], tf.float32))
+
+def run(execution, window=None):
+    sact_tf.set_execution(sact_tf.set_costs(model, taking(window)), execution)
+    def step(images):
+        outputs = model.forward(images, training=False)
+        halting = outputs["halting"]["block2"]
+        return outputs["logits"], outputs["flops"], halting["num_units"], halting["ponder_cost"]
+    compiled = tf.function(lambda images: strategy.run(step, (images,)))
+    return [np.concatenate(strategy.experimental_local_results(o)) for o in compiled(parts)]
+
+expected = run("masked")
+assert len(np.unique(expected[2])) > 1
+for execution, window in (("tiled", 4), ("auto", BOTH)):
+    for ours, theirs in zip(run(execution, window), expected, strict=True):
+        if ours.dtype.kind == "i":
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+print("as masked")
+"""
+
+
+@pytest.mark.large
+def test_inference_on_two_replicas():
+    assert run_python(INFERENCE_ON_REPLICAS).splitlines()[-1] == "as masked"

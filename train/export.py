@@ -4,11 +4,14 @@
 
 The last part of --output_dir is the version that is served. Images go in as JPEG, PNG, GIF or BMP
 files; the model's own preprocessing is part of the export. A compute budget comes with a model
-that was calibrated to it (`sact_tf.budget`).
+that was calibrated to it (`sact_tf.budget`). With --tune="photos/*.jpg" the export chooses among
+its ways to compute by what they cost on this machine, for as many images at once as are given.
 """
 
 from typing import Any
 
+import keras
+import numpy as np
 import yaml
 from absl import flags
 
@@ -16,7 +19,11 @@ from sact_tf import paths
 from sact_tf.errors import UserError
 from sact_tf.serving.export import export
 from sact_tf.training.detection.loading import load_detector_or_classifier
+from sact_tf.training.images.network_inputs import network_inputs
+from sact_tf.tuning import tune
 from train import program
+
+_MOST_IMAGES = 32
 
 
 def define_flags():
@@ -35,6 +42,12 @@ def define_flags():
         ["masked", "tiled", "auto"],
         "how blocks run; by default as in the model",
     )
+    flags.DEFINE_string(
+        "tune",
+        None,
+        "images like those to come (a file, a pattern or a folder; the first "
+        f"{_MOST_IMAGES}): measures here, in about a minute, what tiled and auto choose by",
+    )
     flags.DEFINE_integer("top", 5, "classes to list for each image", lower_bound=1)
     flags.DEFINE_string(
         "preprocessing",
@@ -50,6 +63,8 @@ def main(_):
     args = flags.FLAGS
     preprocessing = parse_preprocessing(args.preprocessing)
     model = load_detector_or_classifier(args.model)
+    if args.tune is not None:
+        tune_for(model, args.tune, args.execution)
     with paths.writing("output_dir", args.output_dir):
         made = export(
             model,
@@ -65,6 +80,25 @@ def main(_):
         f"largest difference to the model in memory: {made['largest_difference']:.1e}\n"
         f"written: {args.output_dir}"
     )
+
+
+def tune_for(model: keras.Model, pattern: str, execution: str | None) -> None:
+    """See --tune; images that differ in size run one at a time, so the first is taken alone."""
+    chosen = {execution} if execution else {block.execution for block in model.backbone.blocks}
+    if "masked" in chosen:
+        raise UserError(
+            "--tune: masked execution has no choice, expected --execution=tiled or auto"
+        )
+    images = network_inputs(model, pattern, _MOST_IMAGES)
+    if not images:
+        raise UserError(f"--tune={pattern}: none of the images can be read")
+    if len({image.shape for image in images}) > 1:
+        del images[1:]
+    costs = tune(model, np.stack(images))
+    print(f"tuned for {len(images)} at once, {images[0].shape[0]}x{images[0].shape[1]}")
+    for name, of_block in zip(model.backbone.block_names, costs, strict=True):
+        if of_block is not None:
+            print(f"  {name}: {of_block}")
 
 
 def parse_preprocessing(text: str | None) -> dict[str, Any] | None:

@@ -7,12 +7,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sact_tf.layers.costs import Costs, costs_from, default_costs
 from sact_tf.layers.execution import EXECUTIONS, Entry, execute
 from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.layers.halting_score import KINDS, HaltingScore
 from sact_tf.layers.keras_settings import check_keras_settings
 from sact_tf.layers.replica_losses import ReplicaLosses
-from sact_tf.layers.tuning import Tuning, default_dense_share, default_window
 from sact_tf.ops import halting as halting_ops
 from sact_tf.ops.flops import map_positions
 from sact_tf.ops.positions import subsample, zero_outside
@@ -43,11 +43,10 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         statistics: where training takes the batch statistics of the units after the entry: "full"
             map (the authors' way; masked execution only) or "evaluated" positions only. None
             takes "full" where the execution computes it.
-        window: how "tiled" and "auto" leave out what has halted in inference: by windows of at most
-            `window` x `window` positions, or (0) by rows of single positions. The numbers are the
-            same. None takes what was faster where it was measured (docs/performance.md).
-        dense_share: share of the windows or rows that are active above which "auto" runs a unit
-            densely; None takes the measured break-even.
+        costs: by which "tiled" and "auto" choose how to leave out what has halted in inference, by
+            rows of single positions or by windows, and "auto" whether to: `Costs`, or a mapping
+            with some of its attributes. The numbers are the same. None takes what was measured for
+            such units (docs/performance.md); `sact_tf.tuning.tune` measures it anew.
         ponder_weight: tau. Kept in a variable (not among `weights`), see `set_ponder_weight`.
         halting_epsilon: halt at a cumulative score of 1 - epsilon.
         halting_bias, halting_negative_slope: `bias` and `negative_slope` of `HaltingScore`.
@@ -75,8 +74,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         tile_size: int = 1,
         execution: str = "masked",
         statistics: str | None = None,
-        window: int | None = None,
-        dense_share: float | None = None,
+        costs: Mapping[str, Any] | Costs | None = None,
         ponder_weight: float = 0.0,
         halting_epsilon: float = 0.01,
         halting_bias: float = -3.0,
@@ -88,15 +86,14 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         super().__init__(**kwargs)
         check_keras_settings(self.dtype_policy)
         _check(units, entry_units, halting, tile_size, statistics, halting_epsilon)
-        _check_tuning(window, dense_share)
         self.units = list(units)
         self.entry_units = entry_units
         self.halting = halting
         self.tile_size = tile_size
         self.execution = execution
         self._statistics = statistics
-        self._window = window
-        self._dense_share = dense_share
+        self._costs: Costs | None = None
+        self.costs = costs
         self.halting_epsilon = halting_epsilon
         self.halting_bias = halting_bias
         self.halting_negative_slope = halting_negative_slope
@@ -166,11 +163,20 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         return self._statistics
 
     @property
-    def tuning(self) -> Tuning:
-        """How "tiled" and "auto" compute what is active."""
-        unit, window, share = self.units[-1], self._window, self._dense_share
-        window = default_window(unit, self.tile_size) if window is None else window
-        return Tuning(window, default_dense_share(unit, window) if share is None else share)
+    def costs(self) -> Costs:
+        """What its units cost in each form, given or as measured for such units."""
+        return default_costs(self.units[-1]) if self._costs is None else self._costs
+
+    @costs.setter
+    def costs(self, costs: Mapping[str, Any] | Costs | None) -> None:
+        if costs is not None and self.halting != "sact":
+            raise ValueError(f"costs={costs!r} need halting='sact', received {self.halting!r}")
+        self._costs = None if costs is None else costs_from(costs, self.units[-1])
+
+    @property
+    def own_costs(self) -> dict[str, Any] | None:
+        """The costs that were given, for a config; None where there were none."""
+        return None if self._costs is None else self._costs.to_config()
 
     @property
     def supports_jit(self) -> bool:
@@ -221,7 +227,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             entry,
             execution=self.execution,
             statistics=self.statistics,
-            tuning=self.tuning,
+            costs=self.costs,
         )
         mean = halting_ops.mean_ponder_cost(halting.ponder_cost, entry.valid)
         if self.halting is not None:
@@ -269,8 +275,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             "tile_size": self.tile_size,
             "execution": self.execution,
             "statistics": self._statistics,
-            "window": self._window,
-            "dense_share": self._dense_share,
+            "costs": self.own_costs,
             "ponder_weight": self.get_ponder_weight(),
             "halting_epsilon": self.halting_epsilon,
             "halting_bias": self.halting_bias,
@@ -328,14 +333,6 @@ def _check(units, entry_units, halting, tile_size, statistics, epsilon):
         )
     if not 0 < epsilon < 1:
         raise ValueError(f"Expected halting_epsilon in (0, 1), received {epsilon!r}")
-
-
-def _check_tuning(window, dense_share):
-    is_int = isinstance(window, int) and not isinstance(window, bool)
-    if window is not None and not (is_int and window >= 0):
-        raise ValueError(f"Expected window to be None or an int >= 0, received {window!r}")
-    if dense_share is not None and not 0 <= dense_share <= 1:
-        raise ValueError(f"Expected dense_share to be None or in [0, 1], received {dense_share!r}")
 
 
 def _checked_ponder_weight(value):

@@ -41,7 +41,7 @@ class BasicUnit(ResidualUnit):
         self.conv1 = self._convolution(
             filters, 3, "conv1", stride=self.stride, symmetric_padding=False
         )
-        self.bn1 = self._normalization("bn1")
+        self.bn1 = self._normalization("bn1", follows_convolution=True)
         self.conv2 = self._convolution(filters, 3, "conv2", use_bias=True)
 
     @property

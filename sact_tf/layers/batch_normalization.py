@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from sact_tf.ops import batch_statistics
+from sact_tf.ops.devices import on_cpu
 from sact_tf.ops.precision import at_least_float32, sum_dtype
 
 
@@ -28,9 +29,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
     leaves the moving statistics alone and is normalized by them. `scale_and_shift` gives the affine
     map itself, so that a caller can apply it to rows or fold it into a neighbouring convolution.
 
+    In inference TensorFlow merges the fused kernel into a convolution right before it. Of other
+    maps a 1x1 depthwise convolution takes less time on a CPU, activation included.
+
     Args:
         momentum, epsilon, synchronized, **kwargs: as in `keras.layers.BatchNormalization`.
         fused: whether training may use the fused kernel.
+        follows_convolution: whether a convolution's output is normalized. Moves time only.
 
     Call arguments:
         inputs: [..., channels].
@@ -45,10 +50,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         epsilon: float = 1e-3,
         synchronized: bool = False,
         fused: bool = True,
+        follows_convolution: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
         self.fused = fused
+        self.follows_convolution = follows_convolution
         if self.axis != -1 or self.renorm:
             raise ValueError(
                 "Expected axis=-1 and renorm=False, the only ones supported here, received "
@@ -61,7 +68,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         # Of small vectors the kernel's threads would wait for those of larger operations.
         if len(inputs.shape) == 4 and self.can_fuse(inputs.dtype, training):
             if not self._uses_batch(training):
-                return self._fused(inputs)
+                by_itself = not self.follows_convolution and inputs.dtype == tf.float32
+                return self._depthwise(inputs) if by_itself and on_cpu() else self._fused(inputs)
             if positions is None:
                 return self._fused_training(inputs)
         scale, shift = self.scale_and_shift(inputs, training, positions)
@@ -183,6 +191,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=False,
         ).y
 
+    def _depthwise(self, inputs):
+        """One kernel, into which Grappler merges the activation after it, leaky or not."""
+        scale, shift = self.scale_and_shift(inputs)
+        kernel = scale[tf.newaxis, tf.newaxis, :, tf.newaxis]
+        scaled = tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], "VALID")
+        return tf.nn.bias_add(scaled, shift)
+
     def _fused_training(self, inputs):
         """The layer on a map that is not empty, and the update of the moving statistics."""
         gamma, beta = self._gamma_and_beta()
@@ -194,7 +209,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "fused": self.fused}
+        return {
+            **super().get_config(),
+            "fused": self.fused,
+            "follows_convolution": self.follows_convolution,
+        }
 
 
 def _affine(inputs, scale, shift):

@@ -52,9 +52,9 @@ class BottleneckUnit(ResidualUnit):
         self.preact = self._normalization("preact")
         self.shortcut: Any = None
         self.conv1 = self._convolution(filters, 1, "conv1")
-        self.bn1 = self._normalization("bn1")
+        self.bn1 = self._normalization("bn1", follows_convolution=True)
         self.conv2 = self._convolution(filters, 3, "conv2", stride=self.stride)
-        self.bn2 = self._normalization("bn2")
+        self.bn2 = self._normalization("bn2", follows_convolution=True)
         self.conv3 = self._convolution(self.out_channels, 1, "conv3", use_bias=True)
 
     @property
@@ -116,15 +116,21 @@ class BottleneckUnit(ResidualUnit):
         mean += _linear(mean_over(at_least_float32(hidden), inner), self.conv3)
         return shortcut + self.conv3(hidden), mean
 
-    def residual_and_sum(
-        self, inputs: tf.Tensor, counted: tf.Tensor, valid: tf.Tensor | None = None
+    def advance(
+        self, inputs: tf.Tensor, active: tf.Tensor, valid: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """f(x) in inference and its sum [B, 4 * filters]; see `ResidualUnit`."""
+        """x + f(x) where active, and the sum of f(x), from its narrower input."""
         preact = self.activate(self.preact(inputs, training=False, positions=valid))
         hidden = self._hidden(preact, False, valid, valid, valid, by_products=True)
-        total = sum_at(at_least_float32(hidden), counted)
-        count = tf.reduce_sum(tf.cast(counted, total.dtype), axis=[1, 2])[:, tf.newaxis]
-        return self.conv3(hidden), _linear(total, self.conv3, count)
+        total = sum_at(at_least_float32(hidden), active)
+        count = tf.reduce_sum(tf.cast(active, total.dtype), axis=[1, 2])[:, tf.newaxis]
+        output = inputs + self.conv3(hidden)  # a sum inside the convolution
+        output = tf.cond(
+            tf.reduce_all(active),
+            lambda: output,
+            lambda: tf.where(active[..., tf.newaxis], output, inputs),
+        )
+        return output, _linear(total, self.conv3, count)
 
     def residual_rows(
         self,

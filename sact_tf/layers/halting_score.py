@@ -191,17 +191,12 @@ class HaltingScore(NetworkLayer):
         if self._folds(training, positions):
             weights, constant = self._fold(maps, training, positions)
         else:
-            maps = self.activate(self._normalize(maps, training, positions))
+            maps = self.local_bn(maps, training=training, positions=positions)
+            maps = self.activate(maps)
         planes = tf.matmul(weights, tf.reshape(maps, [-1, maps.shape[-1]]), transpose_b=True)
         if constant is not None:
             planes += constant[:, tf.newaxis]
         return tf.reshape(planes, tf.concat([[9], tf.shape(maps)[:-1]], axis=0))
-
-    def _normalize(self, maps, training, positions):
-        if training or tuning.suits_fused_normalization(maps.shape[-1]):
-            return self.local_bn(maps, training=training, positions=positions)
-        scale, shift = self.local_bn.scale_and_shift(maps, training, positions)
-        return maps * scale + shift
 
     def _local_products(self, pieces, training):
         """`_local_planes` of rows, by column: list of [n, C] -> [n, 9]."""

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from sact_tf.layers.network_layer import NetworkLayer
-from sact_tf.ops.positions import mean_over, strided_size, subsample, sum_at
+from sact_tf.ops.positions import mean_over, strided_size, subsample, sum_over, times
 from sact_tf.ops.precision import at_least_float32
 
 
@@ -27,8 +27,8 @@ class ResidualUnit(NetworkLayer):
 
     - `unit.output_and_mean(inputs, valid=)`: the whole unit in inference, and the mean of its
       output over the positions of each image, [B, C].
-    - `unit.residual_and_sum(inputs, counted, valid=)`: f(x) in inference, and its sum over the
-      `counted` positions (bool [B, H, W]) of each image, [B, C].
+    - `unit.advance(inputs, active, valid=)`: x + f(x) in inference at the `active` positions (bool
+      [B, H, W]), x elsewhere, and the sum of f(x) over those of each image, [B, C].
     - `unit.reach`: number of 3x3 convolutions in a row, which is how far f reads.
     - `unit.residual_rows(active, ring, rows, batch, training=)`: f at the active positions alone,
       as rows [A, C], and its sum over those of each image, [B, C]. `active` and `ring` are the
@@ -86,12 +86,13 @@ class ResidualUnit(NetworkLayer):
         output = self(inputs, training=False, valid=valid)
         return output, mean_over(at_least_float32(output), subsample(valid, self.stride))
 
-    def residual_and_sum(
-        self, inputs: tf.Tensor, counted: tf.Tensor, valid: tf.Tensor | None = None
+    def advance(
+        self, inputs: tf.Tensor, active: tf.Tensor, valid: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """f(x) in inference and its sum over the counted positions of each image, [B, C]."""
+        """x + f(x) at the active positions, x elsewhere, and the sum of f(x); see above."""
         residual = self.residual(inputs, training=False, valid=valid)
-        return residual, sum_at(at_least_float32(residual), counted)
+        residual = tf.cond(tf.reduce_all(active), lambda: residual, lambda: times(residual, active))
+        return inputs + residual, sum_over(at_least_float32(residual))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, height, width, _ = input_shape

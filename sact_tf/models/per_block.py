@@ -32,4 +32,4 @@ def per_block(name: str, value: Any, num_blocks: int) -> tuple[Any, ...]:
 def one_or_all(values: Iterable[Any]) -> Any:
     """The value that all blocks have, or else a tuple of one for each."""
     values = tuple(values)
-    return values[0] if len(set(values)) == 1 else values
+    return values[0] if all(value == values[0] for value in values) else values

@@ -34,6 +34,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         tile_size: int, or one int per block; see `AdaptiveBlock`.
         execution: "masked", "tiled" or "auto", or one per block; see `sact_tf.set_execution`.
         statistics: None, "full" or "evaluated"; see `AdaptiveBlock`.
+        costs: None, or one for all blocks, or one per block; see `AdaptiveBlock`.
         ponder_weight: tau, the weight of the mean ponder cost in the loss (eq. 13), or one per
             block.
         halting_epsilon: halt at a cumulative halting score of 1 - epsilon; one, or one per block.
@@ -86,6 +87,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         tile_size: int | Sequence[int] = 1,
         execution: str | Sequence[str] = "masked",
         statistics: str | None = None,
+        costs: Any = None,
         ponder_weight: float | Sequence[float] = 0.005,
         halting_epsilon: float | Sequence[float] = 0.01,
         halting_bias: float = -3.0,
@@ -109,6 +111,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         _check(units, base_channels, stem_channels, unit, strided_unit, image_shape)
         tile_sizes = checked_tile_sizes(tile_size, len(units))
         executions = per_block("execution", execution, len(units))
+        block_costs = per_block("costs", costs, len(units))
         ponder_weights = per_block("ponder_weight", ponder_weight, len(units))
         halting_epsilons = per_block("halting_epsilon", halting_epsilon, len(units))
         self._config: dict[str, Any] = {
@@ -159,6 +162,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
                     tile_size=tile_sizes[index],
                     execution=executions[index],
                     statistics=statistics,
+                    costs=block_costs[index],
                     ponder_weight=ponder_weights[index],
                     halting_epsilon=halting_epsilons[index],
                     halting_bias=halting_bias,
@@ -374,6 +378,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
             **self._config,
             "tile_size": one_or_all(block.tile_size for block in self.blocks),
             "execution": one_or_all(block.execution for block in self.blocks),
+            "costs": one_or_all(block.own_costs for block in self.blocks),
             "ponder_weight": one_or_all(block.get_ponder_weight() for block in self.blocks),
             "halting_epsilon": one_or_all(block.halting_epsilon for block in self.blocks),
             "frozen": frozen_paths([self.stem, *self.blocks]),

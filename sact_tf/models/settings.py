@@ -1,11 +1,12 @@
 """Settings of the adaptive blocks inside any model."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
 
 from sact_tf.layers.adaptive_block import AdaptiveBlock
+from sact_tf.models.per_block import per_block
 
 LayerT = TypeVar("LayerT", bound=keras.layers.Layer)
 
@@ -50,9 +51,30 @@ def set_execution(model: LayerT, execution: str) -> LayerT:
     """
     for block in _blocks_of(model):
         block.execution = execution
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.Model):
-            layer.train_function = layer.test_function = layer.predict_function = None
+    drop_compiled(model)
+    return model
+
+
+def set_costs(model: LayerT, costs: Any) -> LayerT:
+    """Sets the costs by which "tiled" and "auto" choose the form of a unit.
+
+    They are saved with the model. Functions that it had compiled are dropped, see `set_execution`.
+
+    Args:
+        model: a Keras model or layer that contains adaptive blocks.
+        costs: see `AdaptiveBlock`; one for all blocks, or a list of one for each in the order of
+            the network, as `sact_tf.tuning.tune` returns it. None takes the default ones again.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: these are no costs, or not of these blocks, or the model has no adaptive block.
+    """
+    blocks = _blocks_of(model)
+    for block, block_costs in zip(blocks, per_block("costs", costs, len(blocks)), strict=True):
+        block.costs = block_costs
+    drop_compiled(model)
     return model
 
 
@@ -72,6 +94,13 @@ def set_ponder_weight(model: LayerT, ponder_weight: float | tf.Tensor) -> LayerT
     for block in _blocks_of(model):
         block.ponder_weight = ponder_weight
     return model
+
+
+def drop_compiled(model: keras.layers.Layer) -> None:
+    """Has `fit`, `evaluate` and `predict` of a model, and of those inside it, compile anew."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.Model):
+            layer.train_function = layer.test_function = layer.predict_function = None
 
 
 def _blocks_of(model):

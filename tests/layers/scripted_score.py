@@ -27,6 +27,23 @@ class ScriptedScore(HaltingScore):
         return tf.cast(script, true_score.dtype) * (1 - 0.005 * true_score)
 
 
+BOTH = "both"
+
+
+def taking(window):
+    """Costs with which a block takes windows of a size, rows (0), or the cheaper ones (`BOTH`).
+
+    Of these windows are the cheaper ones up to half of the tiles. "auto" starts densely where more
+    than nine tenths are active. None is None.
+    """
+    if window is None:
+        return None
+    if window == BOTH:
+        return {"rows": (0.5, 0.0), "windows": (0.0, 1.0), "window": 3}
+    line = (0.0, 1 / 0.9)
+    return {"windows": line, "window": window} if window else {"rows": line}
+
+
 def make_block(unit="bottleneck", num_units=None, length=4, dtype="float64", **options):
     """A random block of 12 channels; `num_units` [B, H, W] says how long each position runs."""
     batch_norm = {"momentum": 0.5, "epsilon": 1e-3}

@@ -15,7 +15,8 @@ def pair(shape, **kwargs):
     """Ours and Keras' layer with the same random weights."""
     rng = np.random.default_rng(0)
     ours = BatchNormalization(**OPTIONS, **kwargs)
-    kwargs.pop("fused", None)
+    for name in ("fused", "follows_convolution"):
+        kwargs.pop(name, None)
     theirs = keras.layers.BatchNormalization(**OPTIONS, **kwargs)
     for layer in (ours, theirs):
         layer.build((None, *shape[1:]))
@@ -54,6 +55,24 @@ def test_equals_keras(shape, training, dtype):
     ):
         scale = np.max(np.abs(second))
         np.testing.assert_allclose(first, second, rtol=0, atol=5 * tolerance * scale)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (0, 4, 5, 6), (2, 1, 1, 6)])
+def test_in_inference_each_place_has_its_kernel(shape):
+    """One that merges into the convolution before it, or one that takes the activation in."""
+    results = []
+    for after, kernel in ((True, "FusedBatchNormV3"), (False, "DepthwiseConv2dNative")):
+        layer, _ = pair(shape, follows_convolution=after)
+
+        @tf.function
+        def compiled(inputs, layer=layer):
+            return tf.nn.leaky_relu(layer(inputs, training=False), 0.1)
+
+        graph = compiled.get_concrete_function(values(shape)).graph
+        kernels = {"FusedBatchNormV3", "DepthwiseConv2dNative"}
+        assert kernels & {operation.type for operation in graph.get_operations()} == {kernel}
+        results.append(compiled(values(shape)))
+    np.testing.assert_allclose(*results, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())

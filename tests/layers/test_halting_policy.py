@@ -7,7 +7,7 @@ import tensorflow as tf
 from sact_tf.layers.execution import EXECUTIONS, Entry, execute
 from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.ops.active_rows import find_active_rows, sum_by_image
-from sact_tf.ops.positions import sum_at
+from sact_tf.ops.positions import sum_over, times
 from sact_tf.ops.row_convolution import convolve_rows
 
 EPSILON = 0.01
@@ -27,9 +27,9 @@ class Average:
         self.evaluated.append(int(tf.size(inputs)))
         return tf.nn.conv2d(inputs, self.kernel, 1, "SAME")
 
-    def residual_and_sum(self, inputs, counted, valid=None):
-        residual = self.residual(inputs)
-        return residual, sum_at(residual, counted)
+    def advance(self, inputs, active, valid=None):
+        residual = times(self.residual(inputs), active)
+        return inputs + residual, sum_over(residual)
 
     def residual_rows(self, active, ring, rows, batch, training=None):
         self.evaluated.append(int(tf.shape(active)[0]))

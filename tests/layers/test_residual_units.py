@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from sact_tf.layers import BasicUnit, BottleneckUnit, bottleneck_unit, tuning
 from sact_tf.ops.active_rows import find_active_rows
-from sact_tf.ops.positions import mean_over, subsample, sum_over
+from sact_tf.ops.positions import mean_over, subsample, sum_over, zero_outside
 from tests.harness import padded_batch, randomize
 
 EPSILON = 1e-3
@@ -237,19 +237,20 @@ def test_output_and_mean(unit_class, channels, stride, padded, product_filters, 
 
 @pytest.mark.parametrize("product_filters", [0, 512], ids=["product", "convolution"])
 @pytest.mark.parametrize("unit_class, channels", [(BottleneckUnit, 12), (BasicUnit, 3)])
-def test_residual_and_sum(unit_class, channels, product_filters, monkeypatch):
+def test_advance(unit_class, channels, product_filters, monkeypatch):
     monkeypatch.setattr(tuning, "PRODUCT_FILTERS", product_filters)
     unit = unit_class(3, **OPTIONS)
     unit.build((None, None, None, channels))
     randomize(unit)
     batch, valid = some_padded_batch(channels)
-    counted = valid & (tf.random.stateless_uniform(valid.shape, [0, 1]) < 0.4)
-    counted &= tf.constant([True, True, False])[:, tf.newaxis, tf.newaxis]
-    residual, total = unit.residual_and_sum(batch, counted, valid=valid)
-    expected = unit.residual(batch, training=False, valid=valid)
-    np.testing.assert_allclose(residual, expected, atol=1e-12)
-    np.testing.assert_allclose(total, sum_over(expected, counted), atol=1e-11)
-    assert not np.any(total[2])
+    active = valid & (tf.random.stateless_uniform(valid.shape, [0, 1]) < 0.4)
+    active &= tf.constant([True, True, False])[:, tf.newaxis, tf.newaxis]
+    for where in (active, tf.ones_like(active)):
+        output, total = unit.advance(batch, where, valid=valid)
+        expected = zero_outside(unit.residual(batch, training=False, valid=valid), where)
+        np.testing.assert_allclose(output, batch + expected, atol=1e-12)
+        np.testing.assert_allclose(total, sum_over(expected), atol=1e-11)
+    assert not np.any(unit.advance(batch, active, valid=valid)[1][2])
 
 
 def test_few_rows_are_gathered_and_most_of_a_narrow_map_is_convolved(monkeypatch):

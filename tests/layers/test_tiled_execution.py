@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sact_tf.layers import AdaptiveBlock, BottleneckUnit
+from sact_tf.layers.costs import Costs
 from sact_tf.ops.positions import strided_size
 from sact_tf.ops.tiles import spread_tiles
-from tests.layers.scripted_score import assert_same_run, make_block, run_block
+from tests.layers.scripted_score import BOTH, assert_same_run, make_block, run_block, taking
 
 SHAPE = (3, 5, 7)
 LENGTH = 4
@@ -48,11 +50,11 @@ def both(block, execution, *args, **kwargs):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize(("tile_size", "window"), [(1, 0), (2, 0), (1, 3), (2, 2)])
+@pytest.mark.parametrize(("tile_size", "window"), [(1, 0), (2, 0), (1, 3), (2, 2), (1, BOTH)])
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
 def test_outputs_and_gradients(unit, window, tile_size, script):
     num_units = scripts(tile_size)[script]
-    block = make_block(unit, num_units, tile_size=tile_size, window=window)
+    block = make_block(unit, num_units, tile_size=tile_size, costs=taking(window))
     received, expected = both(block, "tiled", inputs())
     np.testing.assert_array_equal(received["exact"][0], num_units)
     assert_same_run(received, expected)
@@ -71,11 +73,11 @@ def test_training_on_evaluated_positions(unit, script):
 
 @pytest.mark.parametrize("script", ["nothing", "random", "everything"])
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
-@pytest.mark.parametrize("window", [0, 3])
+@pytest.mark.parametrize("window", [0, 3, BOTH])
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
 def test_gradients_of_inference_in_a_function(unit, window, execution, script):
     """Of the input and the weights, from within a branch, and again in the second call."""
-    block = make_block(unit, np.minimum(scripts(1)[script], 3), length=3, window=window)
+    block = make_block(unit, np.minimum(scripts(1)[script], 3), length=3, costs=taking(window))
 
     def gradients(images):
         with tf.GradientTape() as tape:
@@ -99,11 +101,11 @@ def test_gradients_of_inference_in_a_function(unit, window, execution, script):
 
 
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
-@pytest.mark.parametrize("window", [0, 3])
+@pytest.mark.parametrize("window", [0, 3, BOTH])
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
 def test_a_block_stops_where_nothing_is_active(unit, window, execution):
     """Units that no position enters are not evaluated anywhere: what they would give is NaN."""
-    block = make_block(unit, scripts(1)["two units"], window=window)
+    block = make_block(unit, scripts(1)["two units"], costs=taking(window))
     expected = run_block(block, inputs())
     for late in block.units[2:]:
         late.set_weights([np.full_like(weight, np.nan) for weight in late.get_weights()])
@@ -142,14 +144,22 @@ def test_act_lets_finished_images_go(unit, training, execution):
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
 @pytest.mark.parametrize(
     ("tile_size", "window", "training"),
-    [(1, 0, False), (3, 0, False), (1, 2, False), (3, 16, False), (1, 0, True), (3, 16, True)],
+    [
+        (1, 0, False),
+        (3, 0, False),
+        (1, 2, False),
+        (3, 16, False),
+        (1, BOTH, False),
+        (1, 0, True),
+        (3, 16, True),
+    ],
 )
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
 def test_padded_batches(unit, window, tile_size, training, execution):
     """The network's own scores, shared within tiles that reach into the padding."""
     valid = np.zeros(SHAPE, bool)
     valid[0], valid[1, :4, :2], valid[2, :1, :1] = True, True, True
-    block = make_block(unit, tile_size=tile_size, window=window, statistics="evaluated")
+    block = make_block(unit, tile_size=tile_size, costs=taking(window), statistics="evaluated")
     batch = np.where(valid[..., None], inputs(), 0)
     received, expected = both(block, execution, batch, training=training, valid=valid)
     assert len(np.unique(received["exact"][0])) > 2
@@ -158,36 +168,73 @@ def test_padded_batches(unit, window, tile_size, training, execution):
     assert_same_run(received, expected, 1e-8)
 
 
-@pytest.mark.parametrize(("window", "training"), [(0, False), (1, False), (0, True)])
-@pytest.mark.parametrize("dense_share", [0.0, 0.4, 1.0])
-def test_auto_changes_over_at_its_share_but_not_in_training(training, dense_share, window):
-    ranks = np.random.default_rng(3).permutation(np.prod(SHAPE)).reshape(SHAPE)
-    num_units = 1 + sum(ranks < share * ranks.size for share in (0.9, 0.5, 0.1))
-    block = make_block(
-        num_units=num_units, window=window, dense_share=dense_share, statistics="evaluated"
-    )
-    runs = []
-    for index in range(1, LENGTH):
+def spied(block, method):
+    """The numbers of the units after the first of which a method is called, as they are called."""
+    calls = []
+    for index, unit in enumerate(block.units[1:], start=1):
+        object.__setattr__(unit, method, _calling(getattr(unit, method), calls, index))
+    return calls
 
-        def spy(*args, index=index, original=block.units[index].residual_and_sum, **kwargs):
-            runs.append(index)
-            return original(*args, **kwargs)
 
-        object.__setattr__(block.units[index], "residual_and_sum", spy)
+def _calling(original, calls, index):
+    def spy(*args, **kwargs):
+        calls.append(index)
+        return original(*args, **kwargs)
+
+    return spy
+
+
+FALLING = np.random.default_rng(3).permutation(np.prod(SHAPE)).reshape(SHAPE)
+FALLING = 1 + sum(FALLING < share * FALLING.size for share in (0.9, 0.5, 0.1))
+
+
+@pytest.mark.parametrize(
+    ("form", "training"), [("rows", False), ("windows", False), ("rows", True)]
+)
+@pytest.mark.parametrize(
+    ("line", "dense"), [((1, 0), [1, 2, 3]), ((0.5, 1), [1, 2]), ((0, 2.5), [1, 2]), ((0, 1), [])]
+)
+def test_auto_changes_over_where_it_pays_but_not_in_training(training, line, dense, form):
+    costs = {form: line, "window": 1}
+    block = make_block(num_units=FALLING, costs=costs, statistics="evaluated")
+    runs = spied(block, "advance")
     block.execution = "auto"
     received = run_block(block, inputs(), training=training)
-    dense = {0.0: [1, 2, 3], 0.4: [1, 2], 1.0: []}[dense_share]
     assert runs == ([] if training else dense)
     block.execution = "masked"
     assert_same_run(received, run_block(block, inputs(), training=training), 1e-8)
 
 
+@pytest.mark.parametrize(
+    ("execution", "rows", "windows", "runs"),
+    [
+        ("auto", (0.7, 0), (0, 2), {"dense": [], "rows": [1, 2, 3], "windows": []}),
+        ("auto", (0, 1.2), (0, 1.1), {"dense": [], "rows": [], "windows": [1, 2, 3]}),
+        ("auto", (0.75, 2), (0.7, 1), {"dense": [1, 2], "rows": [], "windows": [3]}),
+        ("auto", (0.2, 3), (0.3, 2.9), {"dense": [1, 2], "rows": [3], "windows": []}),
+        ("tiled", (0, 1.2), (0.1, 1), {"dense": [], "rows": [], "windows": [1, 2, 3]}),
+        ("tiled", (0.3, 2), (0, 3), {"dense": [], "rows": [1, 2, 3], "windows": []}),
+    ],
+)
+def test_the_cheapest_form_runs(execution, rows, windows, runs):
+    """At 0.9, 0.5 and 0.1 of the positions, which are as many tiles of one position."""
+    block = make_block(num_units=FALLING, costs={"rows": rows, "windows": windows, "window": 1})
+    methods = {"dense": "advance", "rows": "residual_rows", "windows": "residual_windows"}
+    seen = {name: spied(block, method) for name, method in methods.items()}
+    block.execution = execution
+    block(inputs())
+    assert seen == runs
+
+
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(("halting", "window"), [("sact", 0), ("sact", 3), ("act", None)])
+@pytest.mark.parametrize(
+    ("halting", "window"), [("sact", 0), ("sact", 3), ("sact", BOTH), ("act", None)]
+)
 def test_compiled_for_any_batch_and_size(halting, window, training, execution):
     """One traced function; the graph itself finds out how many rows there are."""
-    block = make_block("basic", halting=halting, window=window, statistics="evaluated", length=3)
+    options = {"halting": halting, "costs": taking(window), "statistics": "evaluated"}
+    block = make_block("basic", length=3, **options)
     block.execution = execution
     start = block.get_weights()
 
@@ -268,25 +315,49 @@ def test_units_without_rows_are_refused_by_name():
         block(inputs())
 
 
-@pytest.mark.parametrize("tuning", [{"dense_share": -0.1}, {"dense_share": 1.5}, {"window": -1}])
-def test_tuning_is_checked(tuning):
-    [(name, value)] = tuning.items()
-    with pytest.raises(ValueError, match=f"{name}.*{value}"):
-        make_block(**tuning)
-
-
 @pytest.mark.parametrize(
-    ("unit", "tile_size", "window"),
-    [("basic", 4, 0), ("basic", 8, 8), ("bottleneck", 8, 0)],
+    ("costs", "message"),
+    [
+        ({}, "of rows, of windows or of both"),
+        ({"window": 8}, "of rows, of windows or of both"),
+        ({"columns": (0, 1)}, "rows.*windows.*window.*columns"),
+        ({"rows": (0, -1)}, r"pairs of numbers >= 0.*\(0, -1\)"),
+        ({"rows": 0.5}, "pairs of numbers"),
+        ({"rows": (0, 1), "window": 0}, "positive int.*0"),
+        (0.5, "have some of"),
+    ],
 )
-def test_windows_are_for_tiles_of_basic_units(unit, tile_size, window):
-    assert make_block(unit, tile_size=tile_size).tuning.window == window
-    assert make_block(unit, tile_size=tile_size, window=5, dense_share=0.25).tuning == (5, 0.25)
+def test_costs_are_checked(costs, message):
+    with pytest.raises(ValueError, match=message):
+        make_block(costs=costs)
+
+
+def test_costs_of_what_a_block_does_not_do():
+    with pytest.raises(ValueError, match="halting='sact', received 'act'"):
+        make_block(halting="act", costs=taking(0))
+
+
+def test_default_costs_are_of_the_nearest_width():
+    block = make_block("basic")
+    assert block.costs.windows and block.own_costs is None
+    narrow, wide = (AdaptiveBlock([BottleneckUnit(n)], halting="sact").costs for n in (50, 300))
+    assert narrow.windows is wide.windows is None
+    assert narrow == AdaptiveBlock([BottleneckUnit(64)], halting="sact").costs != wide
+
+
+def test_what_can_never_be_the_cheapest_is_left_out():
+    """Tiles with anything active are never fewer than active positions, and of tiles of the
+    window's size as many."""
+    cheap, dear = (0.1, 1.0), (0.2, 2.0)
+    assert Costs(rows=cheap, windows=dear).candidates(1) == {"rows": cheap}
+    assert Costs(rows=dear, windows=cheap).candidates(1) == {"rows": dear, "windows": cheap}
+    assert Costs(rows=dear, windows=cheap).candidates(8) == {"windows": cheap}
 
 
 def test_training_takes_rows_where_inference_takes_windows():
-    block = make_block("basic", scripts(8)["random"], tile_size=8, statistics="evaluated")
-    assert block.tuning.window == 8
+    num_units = scripts(8)["random"]
+    options = {"tile_size": 8, "costs": taking(8), "statistics": "evaluated"}
+    block = make_block("basic", num_units, **options)
     for training in (False, True):
         received, expected = both(block, "tiled", inputs(), training=training)
         assert_same_run(received, expected, 1e-8)

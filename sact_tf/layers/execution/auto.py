@@ -1,4 +1,4 @@
-"""Auto execution: each unit runs densely or in a compact form, whichever is cheaper.
+"""Auto execution: each unit runs densely or in a compact form, whichever costs least.
 
 The active set only shrinks within a block, so a block starts with dense units and changes over to
 rows or windows once, before the first unit for which these are few enough.
@@ -10,116 +10,154 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from sact_tf.layers.execution.interface import BlockResult, CompactForm, Entry
+from sact_tf.layers.execution.choice import PricedForm, cheapest
+from sact_tf.layers.execution.interface import BlockResult, Entry
 from sact_tf.layers.execution.tiled import run_first_score
 from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.ops import flops as flops_ops
+from sact_tf.ops.halting import HaltingState
+
+_DENSE = 0  # form i of the compact ones is number i + 1
 
 
 class MixedWork(NamedTuple):
     """What is carried from unit to unit.
 
     Attributes:
-        dense: bool scalar. Whether the block still runs densely.
-        state: [B, H, W, C]. States, up to the change to the compact form.
+        form: int32 scalar. How the block runs now.
+        state: [B, H, W, C]. States, up to the change to a compact form.
         output: [B, H, W, C]. States so far weighted by the halting distribution (eq. 10); from the
             change on, the outputs of what had halted before.
-        work: of the compact form; before the change it is of nothing but `halting` and `mean`.
+        halting: `HaltingState` of maps [B, H, W].
+        mean: [B, C]. Mean of each image's states.
+        works: of each compact form; all but the one that runs are of nothing.
     """
 
-    dense: tf.Tensor
+    form: tf.Tensor
     state: tf.Tensor
     output: tf.Tensor
-    work: Any
+    halting: HaltingState
+    mean: tf.Tensor
+    works: tuple[Any, ...]
 
 
 def run_auto(
-    units: Sequence[Any], policy: HaltingPolicy, entry: Entry, form: CompactForm, dense_share: float
+    units: Sequence[Any], policy: HaltingPolicy, entry: Entry, priced: Sequence[PricedForm]
 ) -> BlockResult:
     """Auto execution for `halting="sact"`, in inference only; see `execute`."""
     if entry.training:
         raise ValueError("Units cannot change their form in training, received training=True")
     state, valid = entry.state, entry.valid
     first = run_first_score(policy, entry)
-    weights, chunks, flops = [first.weight], [], first.flops
+    weights, flops = [first.weight], first.flops
     if len(units) == 1:
         return BlockResult(state, first.halting, weights, flops)
+    forms = [each.form for each in priced]
+    chunks: list[list[Any]] = [[] for _ in forms]
     present = flops_ops.map_positions(tf.shape(state), valid)
-    mixed = _start(state, first, form, form.share(first.halting.active) > dense_share)
+    mixed = _start(state, first, forms, _best(priced, first.halting.active))
     for index, unit in enumerate(units[1:], start=1):
         if index > 1:
-            mixed = _change_over(mixed, form, dense_share)
-        mixed, weight, finished, unit_flops = tf.cond(
-            mixed.dense,
-            functools.partial(_run_dense, unit, policy, index, mixed, form, present, valid),
-            functools.partial(_run_compact, unit, policy, index, mixed, form),
-        )
+            mixed = _change_over(mixed, priced)
+        branches = [
+            functools.partial(_run_dense, unit, policy, index, mixed, forms, present, valid)
+        ]
+        branches += [
+            functools.partial(_run_compact, unit, policy, index, mixed, forms, number)
+            for number in range(len(forms))
+        ]
+        mixed, weight, finished, unit_flops = tf.switch_case(mixed.form, branches)
         flops += unit_flops
         weights.append(weight)
-        chunks.append(finished)
-    output = tf.cond(mixed.dense, lambda: mixed.output, lambda: form.put_into(mixed.output, chunks))
+        for of_form, chunk in zip(chunks, finished, strict=True):
+            of_form.append(chunk)
+    output = _put_together(mixed, forms, chunks)
     output = tf.ensure_shape(output, state.shape)
-    return BlockResult(output, mixed.work.halting, weights, flops)
+    return BlockResult(output, mixed.halting, weights, flops)
 
 
-def _start(state, first, form, dense):
+def _best(priced, active):
+    """Number of the cheapest form; the dense one costs 1."""
+    return cheapest([tf.ones([]), *(form.cost(active) for form in priced)])
+
+
+def _start(state, first, forms, form):
     """`MixedWork` before the second unit."""
+    halting, mean = first.halting, first.mean
+
+    def nothing():
+        return [other.nothing(state, halting, mean) for other in forms]
 
     def stay():
-        work = form.nothing(state, first.halting, first.mean)
-        return MixedWork(tf.constant(True), state, _weighted(state, first.weight), work)
+        output = _weighted(state, first.weight)
+        return MixedWork(form, state, output, halting, mean, tuple(nothing()))
 
-    def gather():
-        work = form.gather(state, None, first.halting, first.mean)
-        return MixedWork(tf.constant(False), state, state, work)
+    def gather(number):
+        works = nothing()
+        works[number] = forms[number].gather(state, None, halting, mean)
+        return MixedWork(form, state, state, halting, mean, tuple(works))
 
-    return tf.cond(dense, stay, gather)
+    gathers = [functools.partial(gather, number) for number in range(len(forms))]
+    return tf.switch_case(form, [stay, *gathers])
 
 
-def _change_over(mixed, form, dense_share):
+def _change_over(mixed, priced):
     """Gathers where the dense phase ends; returns `MixedWork`."""
 
-    def gather():
-        work = mixed.work
-        work = form.gather(mixed.state, mixed.output, work.halting, work.mean)
-        return mixed._replace(dense=tf.constant(False), work=work)
+    def gather(number):
+        works = list(mixed.works)
+        works[number] = priced[number].form.gather(
+            mixed.state, mixed.output, mixed.halting, mixed.mean
+        )
+        return mixed._replace(form=tf.constant(number + 1), works=tuple(works))
 
-    few = form.share(mixed.work.halting.active) <= dense_share
-    return tf.cond(mixed.dense & few, gather, lambda: mixed)
-
-
-def _run_compact(unit, policy, index, mixed, form):
-    work, *others = form.run_unit(unit, policy, index, mixed.work, False)
-    return mixed._replace(work=work), *others
+    gathers = [functools.partial(gather, number) for number in range(len(priced))]
+    change = tf.where(mixed.form == _DENSE, _best(priced, mixed.halting.active), _DENSE)
+    return tf.switch_case(change, [lambda: mixed, *gathers])
 
 
-def _run_dense(unit, policy, index, mixed, form, present, valid):
-    """A unit as masked execution runs it, but added to the state inside its last convolution."""
-    work = mixed.work
-    active = work.halting.active
-    everywhere = tf.reduce_all(active)
+def _run_compact(unit, policy, index, mixed, forms, number):
+    work, weight, left, flops = forms[number].run_unit(
+        unit, policy, index, mixed.works[number], False
+    )
+    works, finished = list(mixed.works), _nothing_left(mixed, forms)
+    works[number], finished[number] = work, left
+    mixed = mixed._replace(halting=work.halting, mean=work.mean, works=tuple(works))
+    return mixed, weight, finished, flops
+
+
+def _run_dense(unit, policy, index, mixed, forms, present, valid):
+    """A unit on the whole map."""
+    active = mixed.halting.active
     flops = tf.cond(
-        everywhere,
+        tf.reduce_all(active),
         lambda: policy.flops_at(index, unit, present, present),
         lambda: policy.flops(index, unit, active, mixed.state, valid),
     )
-    residual, total = unit.residual_and_sum(mixed.state, active, valid)
-    state = mixed.state + residual
-    state = tf.cond(
-        everywhere,
-        lambda: state,
-        lambda: tf.where(active[..., tf.newaxis], state, mixed.state),
-    )
-    mean, score = work.mean, None
+    state, total = unit.advance(mixed.state, active, valid)
+    mean, score = mixed.mean, None
     if policy.has_score(index):
         count = tf.cast(present, mean.dtype)
         mean += tf.math.divide_no_nan(total, count[:, tf.newaxis])
         score = policy.score(index, state, False, valid, mean=mean)
-    halting, weight = policy.step(index, work.halting, score)
+    halting, weight = policy.step(index, mixed.halting, score)
     output = mixed.output + _weighted(state, weight)
-    work = work._replace(halting=halting, mean=mean)
-    mixed = mixed._replace(state=state, output=output, work=work)
-    return mixed, weight, form.left(work), flops
+    finished = _nothing_left(mixed, forms)
+    mixed = mixed._replace(state=state, output=output, halting=halting, mean=mean)
+    return mixed, weight, finished, flops
+
+
+def _nothing_left(mixed, forms):
+    """Empty `Finished` of all forms: their works are of nothing."""
+    return [form.left(work) for form, work in zip(forms, mixed.works, strict=True)]
+
+
+def _put_together(mixed, forms, chunks):
+    branches = [
+        functools.partial(form.put_into, mixed.output, of_form)
+        for form, of_form in zip(forms, chunks, strict=True)
+    ]
+    return tf.switch_case(mixed.form, [lambda: mixed.output, *branches])
 
 
 def _weighted(state, weight):

@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
+from sact_tf.layers.costs import Costs
 from sact_tf.layers.execution.auto import run_auto
-from sact_tf.layers.execution.interface import BlockResult, CompactForm, Entry
+from sact_tf.layers.execution.choice import PricedForm
+from sact_tf.layers.execution.interface import BlockResult, Entry
 from sact_tf.layers.execution.masked import run_masked
 from sact_tf.layers.execution.rows import RowForm
 from sact_tf.layers.execution.tiled import run_tiled
 from sact_tf.layers.execution.tiled_images import run_tiled_images
 from sact_tf.layers.execution.windows import WindowForm
 from sact_tf.layers.halting_policy import HaltingPolicy
-from sact_tf.layers.tuning import ROWS, Tuning
+from sact_tf.ops.devices import in_xla
 from sact_tf.ops.windows import window_grid
 
 EXECUTIONS = ("masked", "tiled", "auto")
+_ROWS = Costs(rows=(0.0, 1.0))
 
 
 def execute(
@@ -25,7 +26,7 @@ def execute(
     entry: Entry,
     execution: str = "masked",
     statistics: str = "full",
-    tuning: Tuning = ROWS,
+    costs: Costs = _ROWS,
 ) -> BlockResult:
     """Runs the units after the entry, and the halting scores, of a block.
 
@@ -40,7 +41,8 @@ def execute(
         entry: what the entry units gave.
         execution: "masked", "tiled" or "auto"; see `AdaptiveBlock`.
         statistics: "full" or "evaluated"; where training takes the batch statistics.
-        tuning: how "tiled" and "auto" compute what is active.
+        costs: by which "tiled" and "auto" choose the form of a unit in inference; training runs on
+            rows.
 
     Raises:
         NotImplementedError: tiled or auto inside a function that XLA compiles.
@@ -52,23 +54,25 @@ def execute(
     _check_supported(units, policy, entry, execution, statistics)
     if policy.kind == "act":
         return run_tiled_images(units, policy, entry)
-    form = _compact_form(units, policy, entry, tuning)
+    forms = _compact_forms(units, policy, entry, costs)
     if execution == "tiled" or entry.training:
-        return run_tiled(units, policy, entry, form)
-    return run_auto(units, policy, entry, form, tuning.dense_share)
+        return run_tiled(units, policy, entry, forms)
+    return run_auto(units, policy, entry, forms)
 
 
-def _compact_form(units, policy, entry, tuning) -> CompactForm:
-    reach = units[-1].reach
-    if tuning.window and not entry.training:
-        grid = window_grid(entry.state, tuning.window, reach, policy.tile_size)
-        return WindowForm(grid, entry.valid)
-    return RowForm(entry.valid, reach)
+def _compact_forms(units, policy, entry, costs):
+    rows = RowForm(entry.valid, units[-1].reach)
+    if entry.training:
+        return [PricedForm(rows, (0.0, 1.0))]
+    grid = window_grid(entry.state, costs.window, rows.reach, policy.tile_size)
+    forms = {"rows": rows, "windows": WindowForm(grid, entry.valid)}
+    candidates = costs.candidates(policy.tile_size)
+    return [PricedForm(forms[name], line) for name, line in candidates.items()]
 
 
 def _check_supported(units, policy, entry, execution, statistics):
     """Raises where the number of active rows cannot be dynamic, or statistics not be had."""
-    if _in_xla():
+    if in_xla():
         raise NotImplementedError(
             f"execution={execution!r} has shapes that depend on the image, which XLA "
             "(jit_compile=True, TPU) cannot compile: use execution='masked' there "
@@ -85,14 +89,3 @@ def _check_supported(units, policy, entry, execution, statistics):
             f"execution={execution!r} needs units of one `reach` with `residual_rows` (see "
             f"sact_tf.layers.ResidualUnit), received {[type(u).__name__ for u in units]}"
         )
-
-
-def _in_xla() -> bool:
-    """Whether the graph being traced is for XLA.
-
-    TensorFlow tells that in private modules only. Without the question XLA itself fails, on the
-    first operation whose shape it cannot know, in words that lead nowhere.
-    """
-    from tensorflow.python.ops import control_flow_util
-
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

@@ -1,11 +1,13 @@
 """Tiled execution of SACT: what has halted leaves the computation after the block's first unit."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from sact_tf.layers.execution.interface import BlockResult, CompactForm, Entry
+from sact_tf.layers.execution.choice import PricedForm, cheapest
+from sact_tf.layers.execution.interface import BlockResult, Entry
 from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.positions import mean_over
@@ -13,13 +15,21 @@ from sact_tf.ops.precision import at_least_float32
 
 
 def run_tiled(
-    units: Sequence[Any], policy: HaltingPolicy, entry: Entry, form: CompactForm
+    units: Sequence[Any], policy: HaltingPolicy, entry: Entry, priced: Sequence[PricedForm]
 ) -> BlockResult:
-    """Tiled execution for `halting="sact"`; see `execute`."""
+    """Tiled execution for `halting="sact"`, in the cheaper form for the first of its units."""
     first = run_first_score(policy, entry)
-    weights, chunks, flops = [first.weight], [], first.flops
     if len(units) == 1:
-        return BlockResult(entry.state, first.halting, weights, flops)
+        return BlockResult(entry.state, first.halting, [first.weight], first.flops)
+    runs = [functools.partial(_run_in, each.form, units, policy, entry, first) for each in priced]
+    if len(runs) == 1:
+        return runs[0]()
+    best = cheapest([each.cost(first.halting.active) for each in priced])
+    return tf.switch_case(best, runs)
+
+
+def _run_in(form, units, policy, entry, first):
+    weights, chunks, flops = [first.weight], [], first.flops
     work = form.gather(entry.state, None, first.halting, first.mean)
     for index, unit in enumerate(units[1:], start=1):
         work, weight, finished, unit_flops = form.run_unit(
