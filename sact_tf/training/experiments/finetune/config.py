@@ -82,7 +82,7 @@ def finetune_configs(
         if getattr(options, key) is not None:
             setattr(train, key, getattr(options, key))
     train.flops_budget, train.warm_start = options.flops_budget, str(head_dir)
-    images = _num_training_images(config)
+    images = listed_images(config).num_examples("train")
     train.batch_size = min(train.batch_size, max(1, images))
     train.steps = options.steps or _steps(images, train.batch_size, _EPOCHS, _STEPS)
     _put_learning_rate(config, options.learning_rate or train.learning_rate.initial)
@@ -94,6 +94,13 @@ def finetune_configs(
     _put_learning_rate(head, options.head_learning_rate or _HEAD_LEARNING_RATE)
     _make_head_run(head, source)
     return override_config(head, ()), config
+
+
+def listed_images(config: ClassificationConfig) -> ImageFolder:
+    """The images of a config, none of which has been opened."""
+    folder = {k: v for k, v in given(config.data.image_folder).as_dict().items() if v is not None}
+    preprocessing = given(config.data.preprocessing).as_dict()
+    return ImageFolder(**folder, preprocessing=preprocessing, check_files=False)
 
 
 def _put_images(config: ClassificationConfig, options: FinetuneOptions) -> None:
@@ -147,13 +154,6 @@ def _put_learning_rate(config: ClassificationConfig, highest: float | None) -> N
     rate = config.train.learning_rate  # which is a copy
     rate.schedule, rate.initial = "cosine", highest
     rate.warmup_steps = min(100, config.train.steps // 10)
-
-
-def _num_training_images(config: ClassificationConfig) -> int:
-    folder = {k: v for k, v in given(config.data.image_folder).as_dict().items() if v is not None}
-    return ImageFolder(**folder, preprocessing={"name": "unit"}, check_files=False).num_examples(
-        "train"
-    )
 
 
 def _steps(images: int, batch_size: int, epochs: int, limits: tuple[int, int]) -> int:

@@ -11,7 +11,11 @@ from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.classification.task import ClassificationTask
-from sact_tf.training.experiments.finetune.config import FinetuneOptions, finetune_configs
+from sact_tf.training.experiments.finetune.config import (
+    FinetuneOptions,
+    finetune_configs,
+    listed_images,
+)
 from sact_tf.training.loop.train_and_evaluate import train_and_evaluate, train_once
 from sact_tf.training.run_directory.directory import RunDirectory
 
@@ -58,7 +62,7 @@ def run_experiment(options: FinetuneOptions, model_dir: str) -> dict[str, Any]:
 
 def _check_budget(config: ClassificationConfig) -> None:
     """Refuses a budget that halting cannot meet before the head is trained, not after it."""
-    data = builders.build_data(config.data)
+    data = listed_images(config)
     builders.build_controller(config, builders.build_model(config, data), data)
     keras.backend.clear_session()
 
