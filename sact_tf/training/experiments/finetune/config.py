@@ -39,8 +39,8 @@ class FinetuneOptions:
             images if None.
         learning_rate, head_learning_rate: the highest of each.
         seed: of weights, order and augmentation.
-        params_override: changes to the config of the run with halting, see `load_config`; those
-            of `data`, `model` and `evaluation` hold for both.
+        params_override: changes to the config of the run with halting, see `load_config`. The
+            head's run has them, too, but for what it sets itself.
     """
 
     config: str
