@@ -14,7 +14,7 @@ RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/.installed
 LOWEST := .venv-lowest
 
-.PHONY: help quickstart detection-quickstart test test-lowest lint format clean
+.PHONY: help quickstart detection-quickstart test test-lowest docs package lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list (what plain `make` does)
@@ -39,6 +39,15 @@ test-lowest:  ## run LOWEST_TESTS with the lowest versions that pyproject.toml a
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct \
 	    -r pyproject.toml --extra dev
 	$(LOWEST)/bin/python -m pytest $(PYTEST_FLAGS) $(LOWEST_TESTS)
+
+docs: $(INSTALLED)  ## build the documentation as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+	@echo "built: build/site/index.html"
+
+package: $(INSTALLED)  ## build the wheel and the source distribution into dist/
+	rm -rf dist
+	$(RUN) build --no-isolation --outdir dist . > /dev/null
+	@ls dist/*
 
 lint: $(INSTALLED)  ## check style, formatting and types
 	$(RUN) ruff check .

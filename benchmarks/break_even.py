@@ -9,10 +9,6 @@ densely (all with their halting scores, the last as `auto` runs it), interleaved
 block. sact_tf/layers/costs.py holds what comes out; `sact_tf.tuning.tune` measures it of a model.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 import tensorflow as tf

@@ -6,10 +6,6 @@ Dense is the same Faster R-CNN with halting=None. The box classifier (the networ
 crops of every proposal) is not adaptive, and costs the same in every row.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 import tensorflow as tf

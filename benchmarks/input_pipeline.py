@@ -19,7 +19,6 @@ from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.config.loading import load_config
 from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.detection.task import DetectionTask
-from sact_tf.training.loop.progress import quiet_logging
 from sact_tf.training.loop.run import TrainingRun
 from sact_tf.training.run_directory.directory import RunDirectory
 
@@ -40,7 +39,6 @@ def define_flags():
 
 def main(_):
     given = flags.FLAGS
-    quiet_logging()
     config_class, task_class = _TASKS[given.program]
     config = load_config(config_class, given.config, given.params_override)
     with tempfile.TemporaryDirectory() as directory:

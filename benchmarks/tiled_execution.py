@@ -10,11 +10,8 @@ with batch normalizations folded into convolutions, as in an export.
 """
 
 import functools
-import os
 import subprocess
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np

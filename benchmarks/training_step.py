@@ -10,10 +10,6 @@ stock where it is timed, else to dense. Tiled and masked train with batch statis
 evaluated positions, masked_full with those of the full map (the authors' way).
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 import tensorflow as tf

@@ -2,12 +2,13 @@
 
 import errno
 import io
+import logging as std_logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from sact_tf import paths
 from sact_tf.errors import UserError, user_error_in
@@ -34,7 +35,9 @@ def run(
     A `UserError` (also one raised inside an input pipeline) and a wrong flag print one line
     `error: ...` on stderr and exit with code 2. Any other exception is a bug and keeps its
     traceback, unless `endings` has it. Characters that stdout cannot show are printed as `\\xd7`.
-    Relative paths mean the caller's directory, also under `bazel run`.
+    Relative paths mean the caller's directory, also under `bazel run`. Warnings are lines
+    `warning: ...` on stderr; `--verbose` also shows what is of no concern to most users, with the
+    time and place of each line.
 
     Args:
         main: called with the program's name and the arguments that belong to no flag.
@@ -43,6 +46,7 @@ def run(
         positional: whether there may be such arguments; they are refused otherwise.
         endings: further exceptions that end a program with one line.
     """
+    define_key_flags(_define_common_flags)
     if define_flags is not None:
         define_key_flags(define_flags)
     app.run(
@@ -58,6 +62,30 @@ def define_key_flags(define_flags: Callable[[], object]) -> None:
     for name in set(flags.FLAGS) - others:
         # What --help lists is what belongs to the main module, by absl's name for it.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+
+
+def _define_common_flags() -> None:
+    flags.DEFINE_bool("verbose", False, "show the log of TensorFlow and of the libraries, too")
+
+
+class _WarningLine(std_logging.Formatter):
+    """`warning: what is wrong`, without time, process and source line."""
+
+    def format(self, record: std_logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {super().format(record)}"
+
+
+def _set_up_log() -> None:
+    """Leaves only warnings of absl's log, which TensorFlow and orbit use, too."""
+    if flags.FLAGS.verbose or flags.FLAGS["verbosity"].present:
+        return
+    logging.set_verbosity(logging.WARNING)
+    logging.get_absl_handler().setFormatter(_WarningLine())
+
+
+def next_steps(commands: Sequence[str]) -> str:
+    """Lines with which a program ends: the commands that people may want to run next."""
+    return "\n".join(["next:", *(f"  {command}" for command in commands)])
 
 
 def _parse_flags(argv: Sequence[str], positional: bool) -> list[str]:
@@ -76,6 +104,7 @@ def _parse_flags(argv: Sequence[str], positional: bool) -> list[str]:
 
 def _guarded(main: Main, argv: Sequence[str], endings: Endings) -> None:
     paths.enter_working_directory()
+    _set_up_log()
     # A terminal may not know a character; stderr replaces it by itself.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -99,5 +99,6 @@ def test_a_directory_of_tests_declares_whose_helpers_it_imports(directory):
     others = set(re.findall(r"^(?:from|import) tests\.(\w+)\b", source, re.MULTILINE)) - {directory}
     folders = {name for name in others if (_ROOT / "tests" / name).is_dir()}
     declared = _rules(f"tests/{directory}")[directory].get("deps", [])
-    programs = {"//benchmarks"} if directory == "benchmarks" else set()  # all have //train
+    # All have //train.
+    programs = {f"//{directory}"} if directory in ("benchmarks", "examples") else set()
     assert {f"//tests/{name}:helpers" for name in folders} | programs == set(declared)

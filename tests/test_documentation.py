@@ -19,9 +19,10 @@ from tests.models.networks import compile_model, images, make_classifier
 _ROOT = pathlib.Path(__file__).parents[1]
 # What the reader has, by document.
 _GIVEN = {
-    "README.md": {"dataset", "images", "some_training_images"},
+    "README.md": set(),
+    "docs/budgets.md": {"dataset", "images", "model", "some_training_images"},
     "docs/detection.md": set(),
-    "docs/experiments.md": {"dataset", "images", "model", "some_training_images"},
+    "docs/photos.md": {"dataset", "images"},
     "docs/saliency.md": {"human_map", "image", "model", "rows", "columns"},
     "docs/serving.md": {"model"},
 }
@@ -54,10 +55,12 @@ def _faults(program, given):
     known, modules = set(dir(builtins)) | given, {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            modules |= {alias.name: importlib.import_module(alias.name) for alias in node.names}
+            for alias in node.names:
+                modules[alias.asname or alias.name] = importlib.import_module(alias.name)
         elif isinstance(node, ast.ImportFrom):
             module = importlib.import_module(node.module)
-            modules |= {alias.name: getattr(module, alias.name) for alias in node.names}
+            for alias in node.names:
+                modules[alias.asname or alias.name] = getattr(module, alias.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             known.add(node.id)
     for node in ast.walk(tree):
@@ -128,23 +131,34 @@ def test_saliency(tmp_path, monkeypatch):
     assert done["saliency_map"].shape == (1080, 1920)
 
 
+def test_readme(tmp_path, monkeypatch, capsys):
+    """It makes its own data and runs as pasted."""
+    done = _run("README.md", tmp_path, monkeypatch)
+    assert (tmp_path / "digits.keras").exists()
+    assert (done["spent"]["flops"].numpy() < 0.8 * done["model"].plain_flops(32, 32)).all()
+    assert capsys.readouterr().out.splitlines()[-1] == "[0 1 2 3 4] [0 1 2 3 4]"
+
+
+def test_readme_is_short():
+    assert len((_ROOT / "README.md").read_text(encoding="utf-8").split()) <= 700
+
+
 @pytest.mark.large
-def test_readme(tmp_path, monkeypatch):
+def test_photos(tmp_path, monkeypatch):
     monkeypatch.setattr(
         ResNetBackbone,
         "from_depth",
         lambda depth, **options: ResNetBackbone.cifar(3, base_channels=4, **options),
     )
-    done = _run("README.md", tmp_path, monkeypatch, **_reader())
-    assert (tmp_path / "half.keras").exists()
+    done = _run("docs/photos.md", tmp_path, monkeypatch, **_reader())
     assert done["segmenter"].output_shape == (None, None, None, 21)
 
 
 @pytest.mark.large
-def test_experiments(tmp_path, monkeypatch):
+def test_budgets(tmp_path, monkeypatch):
     run = tmp_path / "runs" / "sact"
     run.mkdir(parents=True)
-    _run("docs/experiments.md", tmp_path, monkeypatch, model=_classifier(run), **_reader())
+    _run("docs/budgets.md", tmp_path, monkeypatch, model=_classifier(run), **_reader())
     assert isinstance(keras.models.load_model(tmp_path / "half.keras"), keras.Model)
 
 

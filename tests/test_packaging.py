@@ -21,12 +21,13 @@ from sact_tf.version import __version__
 _ROOT = pathlib.Path(__file__).parents[1]
 # Packages that someone with only TensorFlow, Keras and NumPy does not have.
 _ABSENT = ["official", "orbit", "tensorflow_datasets", "tf_keras", "matplotlib", "sklearn", "scipy"]
-_ABSENT += ["pycocotools", "PIL", "pandas", "cv2", "train", "tests", "benchmarks"]
+_ABSENT += ["pycocotools", "PIL", "pandas", "cv2", "train", "tests", "benchmarks", "examples"]
 
 _PROBE = f"""
 import importlib.abc, importlib.util, json, sys
 
-strangers = [name for name in ("train", "tests", "benchmarks") if importlib.util.find_spec(name)]
+others = ("train", "tests", "benchmarks", "examples")
+strangers = [name for name in others if importlib.util.find_spec(name)]
 
 class Absent(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):

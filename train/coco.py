@@ -22,7 +22,12 @@ def main(_):
     given = flags.FLAGS
     directory = RunDirectory(given.model_dir)
     config = directory.read_config(DetectionConfig, given.config, given.params_override)
-    train_and_evaluate(DetectionTask(config), directory, given.mode, prints_summary=True)
+    then = program.commands_with(
+        given.model_dir,
+        "detect --images='photos/*.jpg' --output_dir=found",
+        "export --output_dir=export/detector/1",
+    )
+    train_and_evaluate(DetectionTask(config), directory, given.mode, then)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ model must be in the checkpoint and every variable of the checkpoint must be acc
 from absl import flags
 
 from sact_tf.checkpoints import convert_checkpoint
+from sact_tf.command_line import next_steps
 from train import program
 
 
@@ -44,6 +45,12 @@ def main(_):
         use_moving_averages=args.use_moving_averages,
         ponder_weight=args.ponder_weight,
     )
+    then = program.commands_with(
+        args.output,
+        "predict --images='photos/*.jpg'",
+        "ponder_maps --images='photos/*.jpg' --output_dir=maps",
+    )
+    print(next_steps(then))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ that was calibrated to it (`sact_tf.budget`). With --tune="photos/*.jpg" the exp
 its ways to compute by what they cost on this machine, for as many images at once as are given.
 """
 
+import pathlib
+import shlex
 from typing import Any
 
 import keras
@@ -16,6 +18,7 @@ import yaml
 from absl import flags
 
 from sact_tf import paths
+from sact_tf.command_line import next_steps
 from sact_tf.errors import UserError
 from sact_tf.serving.export import export
 from sact_tf.training.detection.loading import load_detector_or_classifier
@@ -74,12 +77,14 @@ def main(_):
             top=args.top,
             fold_batch_norm=args.fold_batch_norm,
         )
+    folder = shlex.quote(str(pathlib.Path(args.output_dir).parent))
     print(
         f"{made['kind']}, {made['execution']} execution, {made['num_classes']} classes, "
         f"{made['folded_batch_norms']} batch normalizations folded\n"
         f"largest difference to the model in memory: {made['largest_difference']:.1e}\n"
         f"written: {args.output_dir}"
     )
+    print(next_steps([f"python -m sact_tf.serving.rest --export_dir={folder} --port=8501"]))
 
 
 def tune_for(model: keras.Model, pattern: str, execution: str | None) -> None:

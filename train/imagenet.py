@@ -23,7 +23,13 @@ def main(_):
     given = flags.FLAGS
     directory = RunDirectory(given.model_dir)
     config = directory.read_config(ClassificationConfig, given.config, given.params_override)
-    train_and_evaluate(ClassificationTask(config), directory, given.mode, prints_summary=True)
+    then = program.commands_with(
+        given.model_dir,
+        "predict --images='photos/*.jpg'",
+        "ponder_maps --images='photos/*.jpg' --output_dir=maps",
+        "export --output_dir=export/classifier/1",
+    )
+    train_and_evaluate(ClassificationTask(config), directory, given.mode, then)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What every program of this directory does around its `main`."""
 
+import shlex
 from collections.abc import Callable
 
 from absl import flags
@@ -39,3 +40,15 @@ def define_run_flags() -> None:
     flags.DEFINE_string(
         "model_dir", None, "directory of the run: checkpoints, metrics, report", required=True
     )
+
+
+def commands_with(model_dir: str, *programs: str) -> list[str]:
+    """What to run next with a trained model.
+
+    Args:
+        model_dir: directory of the run.
+        programs: each the name of a program and its flags but for --model.
+    """
+    model = f"--model={shlex.quote(model_dir)}"
+    names_and_flags = [text.partition(" ")[::2] for text in programs]
+    return [f"python -m train.{name} {model} {flags}" for name, flags in names_and_flags]

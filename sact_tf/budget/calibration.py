@@ -60,6 +60,16 @@ def calibrate(model: ModelT, dataset: Any, flops_ratio: float) -> ModelT:
     Raises:
         ValueError: the budget is out of reach (the message has the range), the data set is empty or
             the model has no halting scores.
+
+    Example:
+        >>> import numpy as np
+        >>> import sact_tf
+        >>> backbone = sact_tf.models.ResNetBackbone.cifar(units_per_block=3, halting="sact")
+        >>> model = sact_tf.models.ImageClassifier(backbone, num_classes=10)
+        >>> images = np.random.default_rng(0).normal(size=[8, 16, 16, 3]).astype("float32")
+        >>> half = sact_tf.budget.calibrate(model, images, flops_ratio=0.6)
+        >>> round(float(sact_tf.budget.FlopsShare(half)(images)), 1)
+        0.6
     """
     found = find_shift(model, dataset, flops_ratio)
     if abs(found.flops_ratio - flops_ratio) > _TOLERANCE:

@@ -30,6 +30,18 @@ class FlopsBudget(keras.callbacks.Callback):
     Raises:
         ValueError: when training begins, for a budget out of reach (with the range) or a model
             without halting.
+
+    Example:
+        >>> import numpy as np
+        >>> import sact_tf
+        >>> backbone = sact_tf.models.ResNetBackbone.cifar(units_per_block=2, halting="sact")
+        >>> model = sact_tf.models.ImageClassifier(backbone, num_classes=10)
+        >>> model.compile("sgd", "sparse_categorical_crossentropy")
+        >>> images = np.random.default_rng(0).normal(size=[8, 16, 16, 3]).astype("float32")
+        >>> budget = sact_tf.budget.FlopsBudget(0.7, images=images)
+        >>> history = model.fit(images, np.arange(8), callbacks=[budget], verbose=0)
+        >>> "flops_ratio" in history.history
+        True
     """
 
     def __init__(

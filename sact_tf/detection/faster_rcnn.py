@@ -55,6 +55,16 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
         score; 0, -1, 0 after the last), `num_detections` int32 [B], `ponder_cost_map` [B, H, W]
         (of the extractor, 0 in the padding) and `flops` int64 [B] (of the extractor).
 
+    Example:
+        >>> import numpy as np
+        >>> from sact_tf.detection import FasterRCNN
+        >>> from sact_tf.models import ResNetBackbone
+        >>> backbone = ResNetBackbone(units=(2, 2, 1), base_channels=8, halting="sact")
+        >>> detector = FasterRCNN(backbone, num_classes=3)
+        >>> found = detector(np.zeros([1, 96, 128, 3], "float32"))
+        >>> found["boxes"].shape[-1], found["ponder_cost_map"].shape
+        (4, TensorShape([1, 96, 128]))
+
     Reference: arXiv:1506.01497; arXiv:1612.02297, section 4.2.
     """
 

@@ -64,6 +64,14 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         (int64, per image) and the scalar `ponder_cost_mean`; h = w = 1 where decisions are per
         image (ACT) or constant (None: L units at ponder cost L + 1, by the same algebra with
         scores 0).
+
+    Example:
+        >>> import numpy as np
+        >>> from sact_tf.layers import AdaptiveBlock, BottleneckUnit
+        >>> block = AdaptiveBlock([BottleneckUnit(16) for _ in range(3)], halting="sact")
+        >>> features, halting = block(np.zeros([2, 12, 10, 64], "float32"))
+        >>> features.shape, halting["num_units"].shape
+        (TensorShape([2, 12, 10, 64]), TensorShape([2, 12, 10]))
     """
 
     def __init__(

@@ -42,6 +42,21 @@ class ImageClassifier(AdaptiveModel, TakesImageBatches):
 
     Returns:
         Logits [B, num_classes], float32 (float64 if the model is).
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> from sact_tf.models import ImageClassifier, ResNetBackbone
+        >>> backbone = ResNetBackbone.cifar(units_per_block=2, halting="sact")
+        >>> model = ImageClassifier(backbone, num_classes=10)
+        >>> model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy")
+        >>> images = np.random.default_rng(0).normal(size=[8, 32, 32, 3]).astype("float32")
+        >>> history = model.fit(images, np.arange(8), verbose=0)
+        >>> sorted(history.history)
+        ['cross_entropy', 'loss', 'ponder_loss', 'weight_decay']
+        >>> outputs = model.ponder(images)
+        >>> outputs["logits"].shape, outputs["ponder_cost_map"].shape
+        (TensorShape([8, 10]), TensorShape([8, 32, 32]))
     """
 
     answers = ("logits",)

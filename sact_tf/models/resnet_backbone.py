@@ -76,6 +76,16 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         halting: dict by block name of each block's halting dict of KerasTensors (`AdaptiveBlock`).
         strides: dict by block name of the features' strides.
 
+    Example:
+        >>> import numpy as np
+        >>> from sact_tf.models import ResNetBackbone
+        >>> backbone = ResNetBackbone.cifar(units_per_block=2, halting="sact")
+        >>> features = backbone(np.zeros([1, 32, 32, 3], "float32"))
+        >>> {name: tuple(feature.shape) for name, feature in features.items()}
+        {'block1': (1, 32, 32, 16), 'block2': (1, 16, 16, 32), 'block3': (1, 8, 8, 64)}
+        >>> backbone.strides
+        {'block1': 1, 'block2': 2, 'block3': 4}
+
     Reference: arXiv:1612.02297.
     """
 

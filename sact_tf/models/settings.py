@@ -48,6 +48,13 @@ def set_execution(model: LayerT, execution: str) -> LayerT:
 
     Raises:
         ValueError: the name is unknown, or the model has no adaptive block.
+
+    Example:
+        >>> import sact_tf
+        >>> backbone = sact_tf.models.ResNetBackbone.cifar(units_per_block=2, halting="sact")
+        >>> model = sact_tf.set_execution(backbone, "tiled")
+        >>> [block.execution for block in model.blocks]
+        ['tiled', 'tiled', 'tiled']
     """
     for block in _blocks_of(model):
         block.execution = execution

@@ -16,10 +16,11 @@ def test_program_exports_a_run(finished_run, tmp_path):
         "--top=2",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    kind, difference, written = result.stdout.splitlines()[-3:]
+    kind, difference, written, _, command = result.stdout.splitlines()[-5:]
     assert "tiled execution, 10 classes" in kind
     assert difference.startswith("largest difference to the model in memory: ")
     assert written == f"written: {output}"
+    assert f"sact_tf.serving.rest --export_dir={output.parent} " in command
     assert tf.saved_model.contains_saved_model(str(output))
 
 

@@ -1,7 +1,9 @@
 """The training program as a real process: what it writes, and what stops and starts do to it."""
 
+import importlib.util
 import json
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -43,6 +45,16 @@ def test_progress_lines_have_the_parts_of_the_loss(finished_run):
         assert float(numbers["loss"]) == pytest.approx(sum(parts), rel=2e-3)
         assert float(numbers["ponder_loss"]) > 0
         assert "steps/s" in line and "ETA" in line
+
+
+def test_it_ends_with_commands_that_exist(finished_run):
+    lines = (finished_run / "stdout.txt").read_text().splitlines()
+    commands = lines[lines.index("next:") + 1 :]
+    assert len(commands) == 3
+    for command in commands:
+        program, model, *_ = shlex.split(command)[2:]
+        assert importlib.util.find_spec(program)
+        assert model == f"--model={finished_run}"
 
 
 def test_metrics(finished_run):

@@ -3,6 +3,7 @@
 import importlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,10 @@ def main(argv):
         raise UserError("my  photos/a   b.jpg: no such file\\r\\n  anywhere")
     elif job == "failure":
         raise errors.Preempted("SIGTERM,\\n  and saved")
+    elif job == "warning":
+        import logging
+        logging.getLogger("sact_tf.data").warning("photo.jpg is dark")
+        logging.getLogger("sact_tf.data").info("read photo.jpg")
     elif job == "full disk":
         import errno
         raise OSError(errno.ENOSPC, "No space left on device", "metrics.json")
@@ -105,6 +110,26 @@ def test_user_error_is_one_line_and_code_2(command):
     assert done.returncode == 2
     assert done.stderr == "error: photo.jpg: not an image, expected JPEG or PNG\n"
     assert done.stdout == ""
+
+
+def test_warnings_are_lines_for_people(command):
+    done = _run(command, "--job=warning")
+    assert (done.returncode, done.stderr) == (0, "warning: photo.jpg is dark\n")
+    done = _run(command, "--job=warning", "--verbose")
+    lines = done.stderr.splitlines()
+    assert re.fullmatch(r"W\d{4} .* job.py:\d+\] photo.jpg is dark", lines[0])
+
+
+@pytest.mark.parametrize(("flags", "level"), [([], "3"), (["--verbose"], "0")])
+def test_log_level_of_tensorflow(flags, level):
+    """It is read when TensorFlow is imported, before any program of `train` parses its flags."""
+    environment = _environment(PYTHONPATH=str(_ROOT))
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    code = "import os, train; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *flags], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == f"{level}\n", done.stderr
 
 
 @pytest.mark.parametrize(

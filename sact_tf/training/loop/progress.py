@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from absl import flags, logging
 from tqdm import tqdm
 
 
@@ -71,12 +70,6 @@ def orbit_silenced() -> Iterator[None]:
     """Keeps orbit's own lines off stdout."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
-
-
-def quiet_logging() -> None:
-    """Leaves only warnings of absl's log, which TensorFlow and orbit use, unless `--verbosity`."""
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
 
 
 def _clock(seconds: float) -> str:

@@ -1,17 +1,17 @@
 """A training run from its start to its end, and the ways in which it can end early."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from sact_tf.command_line import next_steps
 from sact_tf.data.identity import DataIdentity
 from sact_tf.errors import user_error_in
 from sact_tf.training.errors import Preempted, TrainingDiverged, WorkerLost
 from sact_tf.training.loop.inference_time import at_once, beside_plain, times_of
-from sact_tf.training.loop.progress import quiet_logging
 from sact_tf.training.loop.run import TrainingRun
 from sact_tf.training.loop.strategies import num_workers, wait_for_all
 from sact_tf.training.loop.task import Task
@@ -30,7 +30,7 @@ def train_and_evaluate(
     task: Task,
     directory: RunDirectory,
     mode: str = "train_and_eval",
-    prints_summary: bool = False,
+    next_commands: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Trains, from the last checkpoint if there is one, and evaluates.
 
@@ -38,7 +38,8 @@ def train_and_evaluate(
         task: what is trained.
         directory: of the run.
         mode: `train`, `eval` or `train_and_eval`.
-        prints_summary: whether to end with lines that say how good the model is.
+        next_commands: what people may want to run next, named after a summary of how good the
+            model is; None leaves out both.
 
     Returns:
         The content of `metrics.json`; empty without an evaluation.
@@ -47,7 +48,6 @@ def train_and_evaluate(
         TrainingDiverged, Preempted, WorkerLost: the message says what is saved.
         UserError: the settings or the data are unusable, or the disk is full.
     """
-    quiet_logging()
     # Names and traced functions of the networks trained before.
     keras.backend.clear_session()
     run = TrainingRun(task, directory, trains=mode != "eval")
@@ -57,10 +57,12 @@ def train_and_evaluate(
         metrics = run.evaluate() if mode != "train" else {}
         # Whoever leaves early would look like a worker that is lost.
         wait_for_all(run.strategy)
-    if metrics and prints_summary:
+    if metrics and next_commands is not None:
         for line in (*task.summary(metrics), *_spent(metrics)):
             run.progress.say(line)
         run.progress.say(f"metrics: {directory.metrics}\nreport:  {directory.report}")
+        if next_commands:
+            run.progress.say(next_steps(next_commands))
     return metrics
 
 

@@ -1,11 +1,13 @@
 """Adapts a pretrained network to a folder of images and a compute budget."""
 
 import pathlib
+import shlex
 from typing import Any
 
 import keras
 
 from sact_tf import paths
+from sact_tf.command_line import next_steps
 from sact_tf.serving.export import export
 from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig
@@ -52,11 +54,17 @@ def run_experiment(options: FinetuneOptions, model_dir: str) -> dict[str, Any]:
     metrics = directory.finished_metrics(config, identity)
     if metrics is None:
         task = ClassificationTask(config)
-        metrics = train_and_evaluate(task, directory, prints_summary=True)
+        metrics = train_and_evaluate(task, directory, next_commands=())
     else:
         print("  trained before", flush=True)
     exported = _export(directory, metrics)
-    print(f"model:   {directory.model}\nexport:  {exported}", flush=True)
+    print(f"model:   {directory.model}\nexport:  {exported}")
+    served = shlex.quote(str(exported.parent))
+    commands = [
+        f"python -m train.predict --model={shlex.quote(model_dir)} --images='new/*.jpg'",
+        f"python -m sact_tf.serving.rest --export_dir={served} --port=8501",
+    ]
+    print(next_steps(commands), flush=True)
     return metrics
 
 

@@ -1,9 +1,11 @@
 """Trains the matched plain network of one ACT or SACT run."""
 
 import pathlib
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from sact_tf.command_line import next_steps
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.config.loading import override_config
@@ -37,6 +39,7 @@ def run_experiment(
         f"accuracy {metrics['accuracy']:.4f} with {metrics['flops_mean']:.4g} FLOPs per image\n"
         f"metrics: {directory.metrics}"
     )
+    print(next_steps([f"python -m train.summarize {shlex.join([str(source), model_dir])}"]))
     return metrics
 
 
