@@ -65,7 +65,7 @@ def test_a_run_says_and_writes_its_results(finished):
     assert f"{metrics['mAP']:.4f}" in out and "units per block" in out
     report = (finished / "report.html").read_text()
     assert "<h2>Detections</h2>" in report and "each beside the ponder cost map" in report
-    for name in ("detections", "unit_usage", "flops", "curves"):
+    for name in ("glance", "detections", "unit_usage", "flops", "curves"):
         assert (finished / "pictures" / f"{name}.png").stat().st_size > 5_000
     records = [json.loads(line) for line in (finished / "history.jsonl").read_text().splitlines()]
     assert [r["step"] for r in records if r["kind"] == "validation"] == [3, 6]

@@ -20,8 +20,17 @@ def test_report_needs_nothing_but_itself(finished_run):
     text = _text(page)
     assert "http" not in text and "//" not in text and "<script" not in text
     links = re.findall(r'(?:src|srcset|href)="([^"]*)"', text)
-    assert links == ["PICTURE"] * 8  # four pictures, each light and dark
+    assert links == ["PICTURE"] * 10  # five pictures, each light and dark
     assert not re.findall(r"url\(|@import", text)
+
+
+def test_it_opens_with_what_a_reader_asks_first(finished_run):
+    text = _text((finished_run / "report.html").read_text())
+    glance = text[text.index("At a glance") : text.index("Results")]
+    metrics = running.read_metrics(finished_run)
+    for part in ("Accuracy", f"{metrics['accuracy']:.2%}", f"{metrics['flops_ratio']:.1%}"):
+        assert part in glance
+    assert "PICTURE" in glance
 
 
 def test_pictures_are_whole_and_not_empty(finished_run):
@@ -29,7 +38,7 @@ def test_pictures_are_whole_and_not_empty(finished_run):
     embedded = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
     files = sorted((finished_run / "pictures").iterdir())
     assert [file.name for file in files] == [
-        "curves.png", "flops.png", "gallery.png", "unit_usage.png",
+        "curves.png", "flops.png", "gallery.png", "glance.png", "unit_usage.png",
     ]  # fmt: skip
     for data in [base64.b64decode(text) for text in embedded] + [f.read_bytes() for f in files]:
         image = Image.open(io.BytesIO(data))

@@ -42,7 +42,9 @@ def write_report(
     """
     history = read_history(directory.history)
     drawings = {}
+    glance: list[str | Drawing] = [_first_numbers(metrics)]
     if config.model.halting == "sact":
+        glance.append(_glance(evaluator, metrics["plain_flops"]))
         drawings["Where the computation went"] = _gallery(evaluator, metrics["plain_flops"])
     if config.model.halting is not None:
         drawings |= _spent(metrics, evaluator.flops)
@@ -57,7 +59,8 @@ def write_report(
         config,
         metrics,
         title=_title(config),
-        results=[_key_numbers(metrics), times.time_table(metrics), _losses(history)],
+        glance=glance,
+        results=[_other_numbers(metrics), times.time_table(metrics), _losses(history)],
         drawings=drawings,
     )
 
@@ -77,26 +80,31 @@ def _title(config: ClassificationConfig) -> str:
     return f"{network} {halting} on {source.get(data.source, 'an image folder')}"
 
 
-def _key_numbers(metrics: dict[str, Any]) -> str:
+def _first_numbers(metrics: dict[str, Any]) -> str:
+    """Accuracy, time and FLOPs: what a reader asks first."""
     scale, unit = charts.flops_unit(metrics["plain_flops"])
     beside = beside_plain_run(metrics, "accuracy")
-    cells = [("Accuracy", f"{metrics['accuracy']:.2%}", f"top-1{beside}")]
-    if "recall@5" in metrics:
-        cells.append(("Recall@5", f"{metrics['recall@5']:.2%}", "label among the five best"))
-    cells += [
-        ("Cross entropy", f"{metrics['cross_entropy']:.3f}", "nats per image"),
+    share = (
+        "FLOPs of the plain network",
+        f"{metrics['flops_ratio']:.1%}",
+        f"same network without halting: {metrics['plain_flops'] / scale:.2f} {unit}",
+    )
+    accuracy = ("Accuracy", f"{metrics['accuracy']:.2%}", f"top-1{beside}")
+    return html.numbers([accuracy, *times.key_numbers(metrics), share])
+
+
+def _other_numbers(metrics: dict[str, Any]) -> str:
+    scale, unit = charts.flops_unit(metrics["plain_flops"])
+    cells = [
         (
             "FLOPs per image",
             f"{metrics['flops_mean'] / scale:.2f} ± {metrics['flops_std'] / scale:.2f} {unit}",
             "mean ± standard deviation over images",
         ),
-        (
-            "Share of the plain network",
-            f"{metrics['flops_ratio']:.1%}",
-            f"same network without halting: {metrics['plain_flops'] / scale:.2f} {unit}",
-        ),
+        ("Cross entropy", f"{metrics['cross_entropy']:.3f}", "nats per image"),
     ]
-    cells += times.key_numbers(metrics)
+    if "recall@5" in metrics:
+        cells.append(("Recall@5", f"{metrics['recall@5']:.2%}", "label among the five best"))
     if "ponder_localization_auc" in metrics:
         count = metrics["ponder_localization_images"]
         cells.append(
@@ -123,6 +131,15 @@ def _losses(history: Sequence[Record]) -> str:
     return html.table(("training loss at the end", f"step {last['step']:,}"), rows)
 
 
+def _glance(evaluator: ClassificationEvaluator, plain_flops: int) -> Drawing:
+    return Drawing(
+        "glance",
+        lambda theme: _gallery_figure(evaluator, plain_flops, theme, one_row=True),
+        "The held-out images of the lowest, the middle and the highest ponder cost; below each "
+        "its ponder map, the predicted class and the FLOPs as a share of the plain network's.",
+    )
+
+
 def _gallery(evaluator: ClassificationEvaluator, plain_flops: int) -> Drawing:
     samples = evaluator.samples
     boxed = any(sample.box is not None for sample in samples)
@@ -139,24 +156,33 @@ def _gallery(evaluator: ClassificationEvaluator, plain_flops: int) -> Drawing:
 
 
 def _gallery_figure(
-    evaluator: ClassificationEvaluator, plain_flops: int, theme: figures.Theme
+    evaluator: ClassificationEvaluator,
+    plain_flops: int,
+    theme: figures.Theme,
+    one_row: bool = False,
 ) -> Figure:
     samples = evaluator.samples
     limits = ponder_maps.shared_limits(sample.ponder_map for sample in samples)
-    rows = {}
+    shown = [
+        gallery.Sample(
+            image=sample.image,
+            ponder_map=sample.ponder_map,
+            box=None if sample.box is None else sample.box.tolist(),
+            caption=_caption(sample, plain_flops, evaluator.model),
+        )
+        for sample in samples
+    ]
     costs = [sample.cost for sample in samples]
-    for group, indices in gallery.split_by_cost(costs, _PER_ROW).items():
-        chosen = [samples[index] for index in indices]
-        low, high = chosen[0].cost, chosen[-1].cost
-        rows[f"{_GALLERY_TITLES[group]} ({low:.2f} to {high:.2f})"] = [
-            gallery.Sample(
-                image=sample.image,
-                ponder_map=sample.ponder_map,
-                box=None if sample.box is None else sample.box.tolist(),
-                caption=_caption(sample, plain_flops, evaluator.model),
-            )
-            for sample in chosen
-        ]
+    groups = gallery.split_by_cost(costs, 1 if one_row else _PER_ROW)
+    if one_row:
+        rows = {"": [shown[index] for indices in groups.values() for index in indices]}
+    else:
+        rows = {
+            f"{_GALLERY_TITLES[group]} ({costs[indices[0]]:.2f} to {costs[indices[-1]]:.2f})": [
+                shown[index] for index in indices
+            ]
+            for group, indices in groups.items()
+        }
     return gallery.gallery_figure(rows, limits, theme=theme)
 
 

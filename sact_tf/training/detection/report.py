@@ -63,7 +63,8 @@ def write_report(
         config,
         metrics,
         title=_title(config),
-        results=[_key_numbers(metrics), times.time_table(metrics)],
+        glance=[_first_numbers(metrics), _glance(evaluator)],
+        results=[_other_numbers(metrics), times.time_table(metrics)],
         drawings=drawings,
     )
 
@@ -77,41 +78,45 @@ def _title(config: DetectionConfig) -> str:
     return f"Faster R-CNN on {network} {halting}: {name}"
 
 
-def _key_numbers(metrics: dict[str, Any]) -> str:
+def _first_numbers(metrics: dict[str, Any]) -> str:
+    """Average precision, time and FLOPs: what a reader asks first."""
+    plain = metrics["plain_extractor_flops_mean"]
+    scale, unit = charts.flops_unit(plain)
+    cells = []
+    if "mAP" in metrics:
+        beside = beside_plain_run(metrics, "mAP")
+        explained = f"mean over classes and IoU 0.50 … 0.95{beside}"
+        cells.append(("mAP", f"{metrics['mAP']:.3f}", explained))
+    share = (
+        "FLOPs of the plain extractor",
+        f"{metrics['flops_ratio']:.1%} ± {metrics['flops_ratio_std']:.1%}",
+        f"same network without halting: {plain / scale:.2f} {unit}",
+    )
+    return html.numbers([*cells, *times.key_numbers(metrics), share])
+
+
+def _other_numbers(metrics: dict[str, Any]) -> str:
     scale, unit = charts.flops_unit(metrics["plain_extractor_flops_mean"])
     cells = []
     if "mAP" in metrics:
-        cells += [
-            (
-                "mAP",
-                f"{metrics['mAP']:.3f}",
-                f"mean over classes and IoU 0.50 … 0.95{beside_plain_run(metrics, 'mAP')}",
-            ),
-            ("AP50, AP75", f"{metrics['AP50']:.3f}, {metrics['AP75']:.3f}", "IoU of 0.50 and 0.75"),
-        ]
+        both = f"{metrics['AP50']:.3f}, {metrics['AP75']:.3f}"
+        cells.append(("AP50, AP75", both, "IoU of 0.50 and 0.75"))
     cells += [
         (name.replace("_", " "), f"{metrics[name]:.3f}", text)
         for name, text in _SIZES.items()
         if name in metrics
     ]
     mean, spread = metrics["extractor_flops_mean"], metrics["extractor_flops_std"]
-    plain = metrics["plain_extractor_flops_mean"]
-    cells += [
+    cells.append(
         (
             "Extractor FLOPs per image",
             f"{mean / scale:.2f} ± {spread / scale:.2f} {unit}",
             "mean ± standard deviation over images",
-        ),
-        (
-            "Share of the plain extractor",
-            f"{metrics['flops_ratio']:.1%} ± {metrics['flops_ratio_std']:.1%}",
-            f"same network without halting: {plain / scale:.2f} {unit}",
-        ),
-    ]
+        )
+    )
     if "resnet101_flops_ratio" in metrics:
         share, deviation = metrics["resnet101_flops_ratio"], metrics["resnet101_flops_ratio_std"]
         cells.append(("Share of plain ResNet-101", f"{share:.1%} ± {deviation:.1%}", "as table 1"))
-    cells += times.key_numbers(metrics)
     if "ponder_localization_auc" in metrics:
         cells.append(
             (
@@ -121,6 +126,15 @@ def _key_numbers(metrics: dict[str, Any]) -> str:
             )
         )
     return html.numbers(cells)
+
+
+def _glance(evaluator: DetectionEvaluator) -> Drawing:
+    return Drawing(
+        "glance",
+        lambda theme: _detections_figure(evaluator, theme, count=3),
+        "Three held-out images with their detections"
+        + (", beside their ponder maps." if evaluator.model.halting_kind is not None else "."),
+    )
 
 
 def _detections(evaluator: DetectionEvaluator) -> Drawing:
@@ -134,8 +148,10 @@ def _detections(evaluator: DetectionEvaluator) -> Drawing:
     return Drawing("detections", functools.partial(_detections_figure, evaluator), f"{caption}.")
 
 
-def _detections_figure(evaluator: DetectionEvaluator, theme: figures.Theme) -> Figure:
-    samples, model = evaluator.samples, evaluator.model
+def _detections_figure(
+    evaluator: DetectionEvaluator, theme: figures.Theme, count: int | None = None
+) -> Figure:
+    samples, model = evaluator.samples[:count], evaluator.model
     limits = ponder_maps.shared_limits(sample.ponder_map for sample in samples)
     shown = [
         DetectionSample(
@@ -151,7 +167,7 @@ def _detections_figure(evaluator: DetectionEvaluator, theme: figures.Theme) -> F
         )
         for sample in samples
     ]
-    return detections_figure(shown, limits, theme=theme)
+    return detections_figure(shown, limits, columns=count or 2, theme=theme)
 
 
 def _spent(metrics: dict[str, Any], flops: np.ndarray) -> dict[str, Drawing]:

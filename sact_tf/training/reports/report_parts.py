@@ -47,6 +47,7 @@ def write_page(
     metrics: dict[str, Any],
     *,
     title: str,
+    glance: Sequence[str | Drawing],
     results: Sequence[str],
     drawings: dict[str, Drawing],
 ) -> None:
@@ -57,13 +58,19 @@ def write_page(
         config: resolved.
         metrics: as in `metrics.json`.
         title: plain text.
-        results: HTML of the first section.
+        glance: the first section, what a reader asks first; HTML and drawings.
+        results: HTML of the second section.
         drawings: by heading, a section each.
     """
-    sections = {"Results": list(results)}
-    for heading, drawing in drawings.items():
+
+    def shown(drawing: Drawing) -> str:
         file = directory.pictures / f"{drawing.name}.png"
-        sections[heading] = [drawn(file, drawing.draw, drawing.caption), *drawing.below]
+        return drawn(file, drawing.draw, drawing.caption)
+
+    first = [part if isinstance(part, str) else shown(part) for part in glance]
+    sections = {"At a glance": first, "Results": list(results)}
+    for heading, drawing in drawings.items():
+        sections[heading] = [shown(drawing), *drawing.below]
     sections["Settings"] = [
         html.folded_text("config.yaml", dump_config(config)),
         html.table(("package", "version"), sorted(metrics["versions"].items())),
