@@ -54,11 +54,12 @@ class Costs:
         return lines
 
 
-# Medians of benchmarks.break_even at 600x1000 and at 224x224 in batches of 1 and 8 (bottlenecks),
-# and at 96x96 in batches of 64 with tiles of 8x8 (basic): docs/performance.md, "Break-even". Two
-# cores of an Intel Xeon virtual machine (AVX-512), TensorFlow 2.20, float32, 2026-11-26. Another
-# processor, or a GPU, uses the same values until `sact_tf.tuning.tune` has measured there; they
-# move time, never results.
+# Bottlenecks: medians of benchmarks.break_even at 600x1000 and at 224x224 in batches of 1 and 8
+# (docs/performance.md, "Break-even"). Basic units: what `sact_tf.tuning.tune` measured of two
+# trained networks, the quickstart's in batches of 64 and one of 96x96 in batches of 32. Two cores
+# of an Intel Xeon virtual machine (AVX-512), TensorFlow 2.20, float32, 2026-11-26. Another
+# processor, or a GPU, uses the same values until `tune` has measured there; they move time, never
+# results.
 _BOTTLENECK = {
     64: Costs(rows=(0.25, 0.90)),
     128: Costs(rows=(0.28, 0.78)),
@@ -66,9 +67,9 @@ _BOTTLENECK = {
     512: Costs(rows=(0.25, 0.68)),
 }
 _BASIC = {
-    12: Costs(rows=(0.37, 3.75), windows=(0.29, 2.1)),
-    24: Costs(rows=(0.29, 2.4), windows=(0.33, 1.6)),
-    48: Costs(rows=(0.40, 2.4), windows=(0.30, 1.6)),
+    12: Costs(rows=(0.75, 3.8), windows=(0.4, 2.0)),
+    24: Costs(rows=(0.65, 2.5), windows=(0.3, 1.75)),
+    48: Costs(rows=(0.55, 2.0), windows=(0.4, 1.4)),
 }
 
 

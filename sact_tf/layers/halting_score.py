@@ -8,8 +8,9 @@ import tensorflow as tf
 from sact_tf.layers import tuning
 from sact_tf.layers.network_layer import NetworkLayer
 from sact_tf.ops.active_rows import ActiveRows, count_by_image
+from sact_tf.ops.devices import on_cpu
 from sact_tf.ops.flops import conv2d_flops
-from sact_tf.ops.positions import mean_over
+from sact_tf.ops.positions import mean_over, times, zero_outside
 from sact_tf.ops.precision import sum_dtype
 from sact_tf.ops.row_convolution import sum_neighbour_rows, sum_neighbours
 from sact_tf.ops.row_training import sum_neighbour_rows_in_training
@@ -150,8 +151,12 @@ class HaltingScore(NetworkLayer):
             patches, inside = (t[:, edge:-edge, edge:-edge] for t in (patches, inside))
         logits = self._global_logits(mean, False, None)
         logits = tf.gather(logits, tf.minimum(windows.images, grid.batch - 1))
-        planes = self._local_planes(patches, False) * tf.cast(inside, patches.dtype)
-        local = sum_neighbours(planes)[:, 1:-1, 1:-1]
+        if self._is_narrow(patches):
+            maps = self.activate(self.local_bn(patches, training=False))
+            local = self._convolved(times(maps, inside), "VALID")
+        else:
+            planes = self._local_planes(patches, False) * tf.cast(inside, patches.dtype)
+            local = sum_neighbours(planes)[:, 1:-1, 1:-1]
         return tf.sigmoid(logits + local + self.local_conv.bias_tensor)
 
     def flops(self, positions: tf.Tensor) -> tf.Tensor:
@@ -177,10 +182,27 @@ class HaltingScore(NetworkLayer):
         # A convolution to one channel keeps the matrix units idle: a product with nine rows, then
         # a sum over the neighbours, is several times faster. Zero padding comes after the batch
         # normalization, so it is the products of positions outside that are zero.
+        if not training and self._is_narrow(inputs):
+            maps = self.activate(self.local_bn(inputs, training=False))
+            return self._convolved(zero_outside(maps, valid), "SAME") + self.local_conv.bias_tensor
         planes = self._local_planes(inputs, training, positions)
         if valid is not None:
             planes = tf.where(valid, planes, tf.zeros([], planes.dtype))
         return sum_neighbours(planes) + self.local_conv.bias_tensor
+
+    def _is_narrow(self, maps):
+        """Whether a depthwise convolution and a sum over channels take less than products."""
+        return (
+            self.negative_slope is not None
+            and maps.shape[-1] <= tuning.MOST_CHANNELS_OF_DEPTHWISE_SCORE
+            and on_cpu()
+        )
+
+    def _convolved(self, maps, padding):
+        """The local convolution without its bias: [B, H, W, C] -> [B, H, W] (VALID: less)."""
+        kernel = self.local_conv.kernel_tensor  # of one output: [3, 3, C, 1]
+        products = tf.nn.depthwise_conv2d(maps, kernel, [1, 1, 1, 1], padding)
+        return tf.reduce_sum(products, axis=-1)
 
     def _local_planes(self, maps, training, positions=None):
         """What each position contributes to its nine neighbours: [B, H, W, C] -> [9, B, H, W].

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sact_tf.layers import HaltingScore
+from sact_tf.layers import HaltingScore, tuning
 from sact_tf.ops.active_rows import find_active_rows
 from tests.harness import padded_batch, randomize
 
@@ -96,6 +96,23 @@ def test_padding_changes_nothing(kind, slope):
         np.testing.assert_allclose(
             together[index, : alone.shape[0], : alone.shape[1]], alone, atol=1e-12
         )
+
+
+@pytest.mark.parametrize("is_narrow", [True, False])
+def test_narrow_and_wide_maps_are_scored_alike(is_narrow, monkeypatch):
+    layer = make("sact", 0.1)
+    monkeypatch.setattr(tuning, "MOST_CHANNELS_OF_DEPTHWISE_SCORE", 4 if is_narrow else 3)
+    inputs = np.random.default_rng(5).normal(size=[2, 4, 5, 4])
+
+    @tf.function
+    def score(inputs):
+        return layer(inputs, valid=tf.ones([2, 4, 5], tf.bool))
+
+    graph = score.get_concrete_function(tf.constant(inputs)).graph
+    kernels = {operation.type for operation in graph.get_operations()}
+    assert ("DepthwiseConv2dNative" in kernels) == is_narrow
+    expected = expected_scores(layer, inputs, 0.1, False)
+    np.testing.assert_allclose(score(tf.constant(inputs)), expected, atol=1e-12)
 
 
 def test_local_statistics_at_chosen_positions():

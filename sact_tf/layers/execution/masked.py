@@ -38,8 +38,12 @@ def run_masked(
         if policy.kind is None:
             output = state
         else:
-            remainder = tf.where(active, halting.remainder, tf.zeros_like(halting.remainder))
-            output += residual * tf.expand_dims(tf.cast(remainder, output.dtype), -1)
+            remainder = halting.remainder
+            if not policy.freezes:  # else the residual is zero there
+                remainder = tf.where(active, remainder, tf.zeros_like(remainder))
+            remainder = tf.expand_dims(tf.cast(remainder, output.dtype), -1)
+            with tf.control_dependencies([state]):  # after its last other reader, in place
+                output += residual * remainder
         flops += policy.flops(index, unit, active, state, valid)
         score = policy.score(index, state, training, valid, positions=inner)
         halting, weight = policy.step(index, halting, score)
