@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examples import large_images, segmentation
+from examples import finetune, large_images, segmentation
+from tests.models.keras_networks import keras_network
 from tests.models.networks import make_classifier
 
 
@@ -47,3 +48,21 @@ def test_large_images_draws_a_ponder_map_per_frame(run, tmp_path):
     pictures = sorted((tmp_path / "frames").iterdir())
     assert [picture.name for picture in pictures] == ["frame000.png", "frame001.png"]
     assert np.asarray(Image.open(pictures[0])).shape == (40, 56, 3)
+
+
+def test_finetune_exports_a_network_of_its_own_classes(run, tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(0, 255, [40, 50, 3], np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    keras_network(units=(2, 5)).save(tmp_path / "pretrained.keras")
+    version = tmp_path / "export" / "1"
+    out = run(
+        finetune, f"--images={tmp_path / 'photos'}", f"--output_dir={version}",
+        f"--source={tmp_path / 'pretrained.keras'}", "--image_size=64", "--batch_size=2",
+        "--epochs=1", "--steps=2", "--flops_budget=0.99",
+    )  # fmt: skip
+    assert "% of the plain network's" in out
+    assert (version / "assets" / "class_names.txt").read_text() == "cat\ndog\n"

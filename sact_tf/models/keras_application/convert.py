@@ -40,7 +40,7 @@ def from_keras_application(
     """The network of `keras.applications.ResNet50V2`, `ResNet101V2` or `ResNet152V2`, adaptive.
 
     With `halting=None` it computes what the Keras model computes before its softmax. Halting scores
-    are new: they want some training (docs/experiments.md has a recipe).
+    are new: they want some training (docs/photos.md has a recipe).
 
     Args:
         source: "ResNet50V2", "ResNet101V2" or "ResNet152V2"; a model that `keras.applications`
