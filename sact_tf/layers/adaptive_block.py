@@ -173,7 +173,9 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     @property
     def costs(self) -> Costs:
         """What its units cost in each form, given or as measured for such units."""
-        return default_costs(self.units[-1]) if self._costs is None else self._costs
+        if self._costs is None:
+            return default_costs(self.units[-1], self.tile_size)
+        return self._costs
 
     @costs.setter
     def costs(self, costs: Mapping[str, Any] | Costs | None) -> None:

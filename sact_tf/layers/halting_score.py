@@ -14,7 +14,7 @@ from sact_tf.ops.positions import mean_over, times, zero_outside
 from sact_tf.ops.precision import sum_dtype
 from sact_tf.ops.row_convolution import sum_neighbour_rows, sum_neighbours
 from sact_tf.ops.row_training import sum_neighbour_rows_in_training
-from sact_tf.ops.windows import WindowGrid, Windows
+from sact_tf.ops.windows import WindowGrid, Windows, cut_windows
 
 KINDS = ("act", "sact")
 
@@ -153,7 +153,8 @@ class HaltingScore(NetworkLayer):
         logits = tf.gather(logits, tf.minimum(windows.images, grid.batch - 1))
         if self._is_narrow(patches):
             maps = self.activate(self.local_bn(patches, training=False))
-            local = self._convolved(times(maps, inside), "VALID")
+            products = self._depthwise(times(maps, inside), "VALID")
+            local = tf.reduce_sum(cut_windows(products, inside, 1), axis=-1)
         else:
             planes = self._local_planes(patches, False) * tf.cast(inside, patches.dtype)
             local = sum_neighbours(planes)[:, 1:-1, 1:-1]
@@ -184,7 +185,8 @@ class HaltingScore(NetworkLayer):
         # normalization, so it is the products of positions outside that are zero.
         if not training and self._is_narrow(inputs):
             maps = self.activate(self.local_bn(inputs, training=False))
-            return self._convolved(zero_outside(maps, valid), "SAME") + self.local_conv.bias_tensor
+            products = self._depthwise(zero_outside(maps, valid), "SAME")
+            return tf.reduce_sum(products, axis=-1) + self.local_conv.bias_tensor
         planes = self._local_planes(inputs, training, positions)
         if valid is not None:
             planes = tf.where(valid, planes, tf.zeros([], planes.dtype))
@@ -198,11 +200,10 @@ class HaltingScore(NetworkLayer):
             and on_cpu()
         )
 
-    def _convolved(self, maps, padding):
-        """The local convolution without its bias: [B, H, W, C] -> [B, H, W] (VALID: less)."""
+    def _depthwise(self, maps, padding):
+        """What each channel adds to the local convolution: [B, H, W, C]; less for VALID."""
         kernel = self.local_conv.kernel_tensor  # of one output: [3, 3, C, 1]
-        products = tf.nn.depthwise_conv2d(maps, kernel, [1, 1, 1, 1], padding)
-        return tf.reduce_sum(products, axis=-1)
+        return tf.nn.depthwise_conv2d(maps, kernel, [1, 1, 1, 1], padding)
 
     def _local_planes(self, maps, training, positions=None):
         """What each position contributes to its nine neighbours: [B, H, W, C] -> [9, B, H, W].

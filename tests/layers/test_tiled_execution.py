@@ -60,6 +60,17 @@ def test_outputs_and_gradients(unit, window, tile_size, script):
     assert_same_run(received, expected)
 
 
+@pytest.mark.parametrize("script", ["nothing", "two units", "random"])
+@pytest.mark.parametrize("window", [0, 3])
+@pytest.mark.parametrize("unit", ["bottleneck", "basic"])
+def test_the_kernels_of_float32(unit, window, script):
+    """Other ones than those of float64, also where a form holds nothing (any more)."""
+    num_units = scripts(1)[script]
+    block = make_block(unit, num_units, dtype="float32", costs=taking(window))
+    received, expected = both(block, "tiled", inputs().astype("float32"))
+    assert_same_run(received, expected, 1e-4)
+
+
 @pytest.mark.parametrize("script", ["nothing", "corner", "random", "everything"])
 @pytest.mark.parametrize("unit", ["bottleneck", "basic"])
 def test_training_on_evaluated_positions(unit, script):
@@ -337,9 +348,10 @@ def test_costs_of_what_a_block_does_not_do():
         make_block(halting="act", costs=taking(0))
 
 
-def test_default_costs_are_of_the_nearest_width():
-    block = make_block("basic")
+def test_default_costs_are_of_the_nearest_width_and_of_tiles_that_fill_windows():
+    block = make_block("basic", tile_size=8)
     assert block.costs.windows and block.own_costs is None
+    assert make_block("basic", tile_size=7).costs.windows is None
     narrow, wide = (AdaptiveBlock([BottleneckUnit(n)], halting="sact").costs for n in (50, 300))
     assert narrow.windows is wide.windows is None
     assert narrow == AdaptiveBlock([BottleneckUnit(64)], halting="sact").costs != wide
