@@ -3,8 +3,8 @@
     python -m examples.segmentation
 
 The data are made here: scikit-learn's handwritten digits on noisy canvases; each pixel is
-background or one of ten digits. The blocks' ponder loss is part of any model that is built on their
-features, so `fit` learns the masks and where to save computation together.
+background or ink. The blocks' ponder loss is part of any model that is built on their features, so
+`fit` learns the masks and where to save computation together.
 """
 
 import argparse
@@ -15,20 +15,19 @@ from sklearn.datasets import load_digits
 
 import sact_tf
 
-SIZE, BACKGROUND = 48, 10
+SIZE = 48
 
 
 def canvases(count, seed):
-    """Images float32 [count, SIZE, SIZE, 3] and masks int32 [count, SIZE, SIZE]."""
+    """Images float32 [count, SIZE, SIZE, 3] and masks int32 [count, SIZE, SIZE], 1 for ink."""
     random, digits = np.random.default_rng(seed), load_digits()
     images = random.normal(0, 0.3, [count, SIZE, SIZE, 3]).astype("float32")
-    masks = np.full([count, SIZE, SIZE], BACKGROUND, "int32")
+    masks = np.zeros([count, SIZE, SIZE], "int32")
     for image, mask in zip(images, masks, strict=True):
-        digit = random.integers(len(digits.images))
-        ink = np.kron(digits.images[digit] / 16, np.ones([3, 3]))
+        ink = np.kron(random.choice(digits.images) / 16, np.ones([3, 3]))
         top, left = random.integers(0, SIZE - len(ink), 2)
         image[top : top + len(ink), left : left + len(ink)] += ink[..., None]
-        mask[top : top + len(ink), left : left + len(ink)][ink > 0.5] = digits.target[digit]
+        mask[top : top + len(ink), left : left + len(ink)] = ink > 0.5
     return images, masks
 
 
@@ -42,14 +41,14 @@ def make_segmenter():
             for name, feature in backbone.features.items()
         ]
     )
-    logits = keras.layers.Conv2D(BACKGROUND + 1, 1)(features)
+    logits = keras.layers.Conv2D(2, 1)(features)
     return backbone, keras.Model(backbone.input, logits)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=2000, help="training images")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--images", type=int, default=640, help="training images")
+    parser.add_argument("--epochs", type=int, default=3)
     args = parser.parse_args()
 
     backbone, model = make_segmenter()
@@ -61,11 +60,10 @@ def main():
 
     images, masks = canvases(100, seed=1)
     found = model.predict(images, verbose=0).argmax(-1)
-    digits = masks != BACKGROUND
-    print(f"digit pixels found and named: {np.mean(found[digits] == masks[digits]):.1%}")
-    print(f"background pixels kept:       {np.mean(found[~digits] == BACKGROUND):.1%}")
+    union = np.sum(found | masks)
+    print(f"IoU of the ink:         {np.sum(found & masks) / union:.1%}")
     flops = float(np.mean(backbone.ponder(images)["flops"]))
-    print(f"FLOPs of the backbone:        {flops / backbone.plain_flops(SIZE, SIZE):.1%} of plain")
+    print(f"FLOPs of the backbone:  {flops / backbone.plain_flops(SIZE, SIZE):.1%} of plain")
 
 
 if __name__ == "__main__":
