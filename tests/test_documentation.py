@@ -14,6 +14,8 @@ import pytest
 import tensorflow as tf
 
 from sact_tf.models import ResNetBackbone
+from sact_tf.serving.export.onnx_file import export_onnx
+from tests.data.picture_files import write_picture
 from tests.models.networks import compile_model, images, make_classifier
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -166,3 +168,14 @@ def test_budgets(tmp_path, monkeypatch):
 def test_detection(tmp_path, monkeypatch):
     done = _run("docs/detection.md", tmp_path, monkeypatch)
     assert done["found"]["boxes"].shape[0] == 4
+
+
+@pytest.mark.large
+def test_serving(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnxruntime")
+    model = make_classifier("cifar", num_classes=10)
+    export_onnx(model, tmp_path / "model.onnx", preprocessing={"name": "unit", "image_size": 32})
+    write_picture(tmp_path / "picture.png", 40, 50)
+    _run("docs/serving.md", tmp_path, monkeypatch, model=model)
+    assert (tmp_path / "m.tflite").exists()
+    assert len(ast.literal_eval(re.sub(r"np.float32\(([^)]*)\)", r"\1", capsys.readouterr().out)))

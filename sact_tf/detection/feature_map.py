@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from sact_tf.ops.conversion import is_converting
+
 # A crop's last row must not fall behind the map by round-off: it would be extrapolated to zero.
 _INSIDE = 1.0 - 1e-6
 
@@ -56,7 +58,34 @@ def crop_regions(features: FeatureMap, regions: tf.Tensor, crop_size: int) -> tf
     scale = tf.math.divide_no_nan(_INSIDE * (sizes - 1.0), image_sizes * last)
     boxes = regions * tf.concat([scale, scale], axis=-1)[:, tf.newaxis]
     owner = tf.repeat(tf.range(shape[0]), tf.shape(regions)[1])
-    crops = tf.image.crop_and_resize(
+    crop = _crop_by_gathers if is_converting() else tf.image.crop_and_resize
+    crops = crop(
         tf.cast(values, tf.float32), tf.reshape(boxes, [-1, 4]), owner, [crop_size, crop_size]
     )
     return tf.cast(crops, values.dtype)
+
+
+def _crop_by_gathers(values, boxes, owner, size):
+    """`tf.image.crop_and_resize` of boxes inside the map, for converters."""
+    shape = tf.shape(values)
+    places, shares = [], []
+    for axis, number in enumerate(size):
+        last = shape[axis + 1] - 1
+        begin, end = (boxes[:, corner : corner + 1] for corner in (axis, axis + 2))
+        steps = tf.range(number, dtype=tf.float32) / (number - 1)
+        place = (begin + (end - begin) * steps) * tf.cast(last, tf.float32)
+        before = tf.cast(tf.floor(place), tf.int32)
+        shares.append(place - tf.cast(before, tf.float32))
+        places.append([before, tf.minimum(before + 1, last)])
+    flat = tf.reshape(values, [-1, values.shape[-1]])
+    down, right = shares[0][:, :, tf.newaxis, tf.newaxis], shares[1][:, tf.newaxis, :, tf.newaxis]
+    rows = [(owner[:, tf.newaxis] * shape[1] + row) * shape[2] for row in places[0]]
+
+    def along(row):
+        left, behind = (
+            tf.gather(flat, row[:, :, tf.newaxis] + column[:, tf.newaxis]) for column in places[1]
+        )
+        return left + (behind - left) * right
+
+    above, below = map(along, rows)
+    return above + (below - above) * down

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from sact_tf.ops import batch_statistics
+from sact_tf.ops.conversion import is_converting, keeps_channels_last
 from sact_tf.ops.devices import on_cpu
 from sact_tf.ops.precision import at_least_float32, sum_dtype
 
@@ -66,10 +67,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self, inputs: tf.Tensor, training: bool | None = None, positions: tf.Tensor | None = None
     ) -> tf.Tensor:
         # Of small vectors the kernel's threads would wait for those of larger operations.
-        if len(inputs.shape) == 4 and self.can_fuse(inputs.dtype, training):
+        fuses = self.can_fuse(inputs.dtype, training) and not keeps_channels_last()
+        if len(inputs.shape) == 4 and fuses:
             if not self._uses_batch(training):
                 by_itself = not self.follows_convolution and inputs.dtype == tf.float32
-                return self._depthwise(inputs) if by_itself and on_cpu() else self._fused(inputs)
+                depthwise = by_itself and on_cpu() and not is_converting()
+                return self._depthwise(inputs) if depthwise else self._fused(inputs)
             if positions is None:
                 return self._fused_training(inputs)
         scale, shift = self.scale_and_shift(inputs, training, positions)
@@ -174,6 +177,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if not complete or dtype == tf.float64:
             return False
         return not self._uses_batch(training) or (self.fused and not self.synchronized)
+
+    @property
+    def rises(self) -> bool:
+        """Whether no channel's scale is below zero now; also while a graph is being traced."""
+        with tf.init_scope():
+            return self.gamma is None or bool(tf.reduce_all(tf.convert_to_tensor(self.gamma) >= 0))
 
     def _uses_batch(self, training):
         return bool(training and self.trainable)

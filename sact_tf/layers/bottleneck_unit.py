@@ -8,6 +8,8 @@ import tensorflow as tf
 from sact_tf.layers import tuning
 from sact_tf.layers.residual_unit import ResidualUnit
 from sact_tf.ops.active_rows import ActiveRows, count_by_image, sum_by_image
+from sact_tf.ops.clipped_product import ClippedProduct
+from sact_tf.ops.conversion import is_converting, keeps_channels_last
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import (
     mean_over,
@@ -103,16 +105,15 @@ class BottleneckUnit(ResidualUnit):
         self, inputs: tf.Tensor, valid: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The unit in inference and its output's mean [B, 4 * filters]; see `ResidualUnit`."""
-        preact = self.activate(self.preact(inputs, training=False, positions=valid))
         inner = subsample(valid, self.stride)
+        picked, reduced = self._enter(inputs, valid)
         if self.shortcut is not None:
-            picked = subsample_features(preact, self.stride)
             shortcut = self.shortcut.at_every_position(picked)
             mean = _linear(mean_over(at_least_float32(picked), inner), self.shortcut)
         else:
             shortcut = subsample_features(inputs, self.stride)
             mean = mean_over(at_least_float32(shortcut), inner)
-        hidden = self._hidden(preact, False, valid, valid, inner, by_products=True)
+        hidden = self._convolve(reduced, False, inner, by_products=True)
         mean += _linear(mean_over(at_least_float32(hidden), inner), self.conv3)
         return shortcut + self.conv3(hidden), mean
 
@@ -170,8 +171,25 @@ class BottleneckUnit(ResidualUnit):
         return self.conv3(self._hidden(preact, training, valid, outer, inner))
 
     def _hidden(self, preact, training, valid, outer, inner, by_products=False):
+        reduced = self._reduce(preact, training, valid, outer)
+        return self._convolve(reduced, training, inner, by_products)
+
+    def _enter(self, inputs, valid):
+        """In inference, the pre-activation at the outputs' positions and the reduced features."""
+        if keeps_channels_last():
+            picked = self.preact(subsample_features(inputs, self.stride), training=False)
+            [reduced] = self._reduce_rows([tf.reshape(inputs, [-1, inputs.shape[-1]])], False)
+            shape = tf.concat([tf.shape(inputs)[:3], [self.filters]], axis=0)
+            return self.activate(picked), tf.reshape(reduced, shape)
+        preact = self.activate(self.preact(inputs, training=False, positions=valid))
+        reduced = self._reduce(preact, False, valid, valid)
+        return subsample_features(preact, self.stride), reduced
+
+    def _reduce(self, preact, training, valid, outer):
         reduced = self.bn1(self.conv1(preact), training=training, positions=outer)
-        reduced = zero_outside(self.activate(reduced), valid)
+        return zero_outside(self.activate(reduced), valid)
+
+    def _convolve(self, reduced, training, inner, by_products):
         if by_products and self.filters >= tuning.PRODUCT_FILTERS:
             spatial = convolve_map(reduced, self.conv2.kernel_tensor, self.stride)
         else:
@@ -180,6 +198,10 @@ class BottleneckUnit(ResidualUnit):
 
     def _reduce_rows(self, pieces, training):
         kernel = self.conv1.kernel_tensor[0, 0]
+        if is_converting():
+            before, after = (n.scale_and_shift(pieces[0]) for n in (self.preact, self.bn1))
+            product = ClippedProduct.of(before, kernel, after, self.preact.rises)
+            return [self.activate(product(piece)) for piece in pieces]
         preact = self.preact.on_rows(pieces, self.activate, training)
         reduced = [tf.matmul(piece, kernel) for piece in preact]
         return self.bn1.on_rows(reduced, self.activate, training)
@@ -194,7 +216,7 @@ class BottleneckUnit(ResidualUnit):
             share = tuning.share_for_map_in_training(self.filters)
             return convolve_rows_in_training(reduced, kernel, rows, rows.num_active, share)
         limit = tuning.share_for_map(self.filters)
-        if limit >= 1:
+        if limit >= 1 or is_converting():
             return gathered()
         share = tf.size(rows.active_positions) / tf.size(rows.row_numbers)
         return tf.cond(

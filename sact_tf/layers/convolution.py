@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from sact_tf.layers.keras_settings import check_keras_settings
 from sact_tf.ops import positions
+from sact_tf.ops.conversion import keeps_channels_last
 
 
 @keras.saving.register_keras_serializable(package="sact_tf")
@@ -98,6 +99,8 @@ class Convolution(keras.layers.Conv2D):
         return self._convolve(inputs, 1, "VALID")
 
     def _convolve(self, inputs, stride, padding):
+        if keeps_channels_last() and stride == 1 and self.kernel_size == (1, 1):
+            return self._product(inputs)
         if inputs.shape[0] == 0:  # oneDNN gives no image back in the shape in which it came
             one = tf.pad(inputs, [[0, 1], [0, 0], [0, 0], [0, 0]])
             return self._convolve(one, stride, padding)[:0]
@@ -105,6 +108,13 @@ class Convolution(keras.layers.Conv2D):
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias_tensor)
         return outputs
+
+    def _product(self, inputs):
+        rows = tf.reshape(inputs, [-1, inputs.shape[-1]])
+        outputs = tf.matmul(rows, self.kernel_tensor[0, 0])
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias_tensor)
+        return tf.reshape(outputs, tf.concat([tf.shape(inputs)[:3], [self.filters]], axis=0))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, height, width, _ = input_shape

@@ -8,11 +8,16 @@ import tensorflow as tf
 from sact_tf.layers import tuning
 from sact_tf.layers.network_layer import NetworkLayer
 from sact_tf.ops.active_rows import ActiveRows, count_by_image
+from sact_tf.ops.conversion import is_converting, keeps_channels_last
 from sact_tf.ops.devices import on_cpu
 from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import mean_over, times, zero_outside
 from sact_tf.ops.precision import sum_dtype
-from sact_tf.ops.row_convolution import sum_neighbour_rows, sum_neighbours
+from sact_tf.ops.row_convolution import (
+    sum_neighbour_rows,
+    sum_neighbours,
+    sum_neighbours_by_convolutions,
+)
 from sact_tf.ops.row_training import sum_neighbour_rows_in_training
 from sact_tf.ops.windows import WindowGrid, Windows, cut_windows
 
@@ -180,6 +185,10 @@ class HaltingScore(NetworkLayer):
         return tf.expand_dims(logits, -1)
 
     def _local_logits(self, inputs, training, valid, positions):
+        if is_converting() and not keeps_channels_last():
+            maps = self.activate(self.local_bn(inputs, training=training, positions=positions))
+            weights = tf.transpose(self._local_weights())
+            return sum_neighbours_by_convolutions(maps, weights) + self.local_conv.bias_tensor
         # A convolution to one channel keeps the matrix units idle: a product with nine rows, then
         # a sum over the neighbours, is several times faster. Zero padding comes after the batch
         # normalization, so it is the products of positions outside that are zero.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from sact_tf.ops.conversion import is_converting
 from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.tiles import dilate
 
@@ -110,6 +111,8 @@ def sum_by_image(features: tf.Tensor, rows: ActiveRows, batch: tf.Tensor) -> tf.
         def gradient(upstream):
             return None, tf.gather(upstream, images)
 
+        if is_converting():
+            return by_product(), gradient
         if features.shape[-1] < _PRODUCT_CHANNELS:
             return by_segment(), gradient
         return tf.cond(batch <= PRODUCT_IMAGES, by_product, by_segment), gradient

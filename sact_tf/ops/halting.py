@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from sact_tf.ops.conversion import zeros_like
 from sact_tf.ops.precision import sum_dtype
 
 
@@ -79,7 +80,7 @@ def halting_step(
         reached = tf.ones_like(reached)
     halts = state.active & reached
     continues = state.active & ~reached
-    zeros = tf.zeros_like(score)
+    zeros = zeros_like(score)
     weight = tf.where(halts, state.remainder, tf.where(continues, score, zeros))
     evaluated = tf.cast(state.active, dtype)
     ponder_cost = state.ponder_cost + evaluated + tf.where(halts, state.remainder, zeros)

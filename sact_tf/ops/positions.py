@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from sact_tf.ops.conversion import is_converting, keeps_channels_last
+
 Positions = TypeVar("Positions", tf.Tensor, None)
 
 
@@ -52,6 +54,13 @@ def sum_at(maps: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
 
 def mean_over(maps: tf.Tensor, positions: tf.Tensor | None = None) -> tf.Tensor:
     """Mean over the positions of each image: [B, H, W, C] -> [B, C], 0 for no position."""
+    if positions is None and is_converting():
+        if not keeps_channels_last():
+            return tf.reduce_mean(maps, axis=[1, 2])
+        batch, height, width, _ = tf.unstack(tf.shape(maps))
+        share = tf.fill([batch, 1, height * width], 1 / tf.cast(height * width, maps.dtype))
+        rows = tf.reshape(maps, [batch, height * width, maps.shape[-1]])
+        return tf.matmul(share, rows)[:, 0]
     total = sum_over(maps, positions)
     if positions is None:
         return total / tf.cast(tf.shape(maps)[1] * tf.shape(maps)[2], maps.dtype)
@@ -66,7 +75,8 @@ def strided_size(size: Any, stride: int) -> Any:
         size: int, int tensor, or None (unknown), which stays None.
         stride: positive int.
     """
-    return None if size is None else -(-size // stride)
+    # Of no negative number, whose quotient other runtimes round the other way.
+    return None if size is None else (size + stride - 1) // stride
 
 
 def subsample(positions: Positions, stride: int) -> Positions:
@@ -80,8 +90,10 @@ def subsample_features(maps: tf.Tensor, stride: int) -> tf.Tensor:
     """The features at the positions of `subsample`: [B, ceil(H / stride), ceil(W / stride), C]."""
     if stride == 1:
         return maps
+    if keeps_channels_last():
+        return maps[:, ::stride, ::stride]
     # A window of one position copies them several times faster on a CPU than a strided slice.
-    return tf.nn.avg_pool2d(maps, 1, stride, "SAME")
+    return tf.nn.avg_pool2d(maps, 1, stride, "VALID")
 
 
 def pad_for_stride_two(maps: tf.Tensor, valid: tf.Tensor, fill: float = 0.0) -> tf.Tensor:

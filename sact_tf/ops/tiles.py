@@ -6,6 +6,9 @@ right border may be partial and average over the positions that exist.
 
 import tensorflow as tf
 
+from sact_tf.ops.conversion import is_converting
+from sact_tf.ops.positions import strided_size
+
 
 def share_within_tiles(
     scores: tf.Tensor, tile_size: int, valid: tf.Tensor | None = None
@@ -41,7 +44,9 @@ def spread_tiles(
 
 def _sum_tiles(maps, tile_size):
     shape = tf.shape(maps)
-    rows, columns = -shape[1] % tile_size, -shape[2] % tile_size
+    rows, columns = (
+        strided_size(size, tile_size) * tile_size - size for size in (shape[1], shape[2])
+    )
     padded = tf.pad(maps, [[0, 0], [0, rows], [0, columns]])
     grid = [
         shape[0],
@@ -62,6 +67,9 @@ def dilate(active: tf.Tensor) -> tf.Tensor:
     Returns:
         bool [B, H, W]: the active positions and their eight neighbours inside the map.
     """
+    if is_converting():
+        maps = tf.nn.max_pool2d(tf.cast(active, tf.float32)[..., tf.newaxis], 3, 1, "SAME")
+        return maps[..., 0] > 0
     # A pooling of maps without channels leaves the vector units idle; this is several times faster.
     for axis in (1, 2):
         padded = tf.pad(active, [[int(axis == other)] * 2 for other in range(3)])

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from sact_tf.ops.positions import strided_size
+
 # Numbers of windows differ from batch to batch, and a convolution prepares itself anew for each
 # shape it has not seen: they are rounded up to one of this many.
 _SIZES = 16
@@ -98,14 +100,14 @@ def window_grid(maps: tf.Tensor, side: int, reach: int, step: int = 1) -> Window
     )
     side = max(side // step, 1) * step
     tile_height, tile_width = (_even_tile(size, side, step) for size in (height, width))
-    rows, columns = -(-height // tile_height), -(-width // tile_width)
+    rows, columns = strided_size(height, tile_height), strided_size(width, tile_width)
     return WindowGrid(batch, height, width, rows, columns, tile_height, tile_width, reach)
 
 
 def _even_tile(size, side, step):
     """The tiles along one side are as few as `side` allows, and of those the most equal ones."""
-    even = -(-size // -(-size // side))
-    return -(-even // step) * step
+    even = strided_size(size, strided_size(size, side))
+    return strided_size(even, step) * step
 
 
 def to_lines(maps: tf.Tensor, grid: WindowGrid) -> tf.Tensor:
@@ -196,8 +198,8 @@ def keep_windows(windows: Windows, kept: tf.Tensor, grid: WindowGrid) -> tuple[W
 
 def _filling(number, grid):
     """By how many windows a number of them is rounded up."""
-    step = -(-grid.num_tiles // _SIZES)
-    return -number % step
+    step = strided_size(grid.num_tiles, _SIZES)
+    return strided_size(number, step) * step - number
 
 
 def read_windows(lines: tf.Tensor, windows: Windows) -> tf.Tensor:

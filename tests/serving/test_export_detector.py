@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sact_tf.data.preprocessing import pixel_scaling_function
 from sact_tf.detection import FasterRCNN
 from sact_tf.detection.preprocessing import preprocessing_function
 from sact_tf.models import ResNetBackbone
 from sact_tf.serving.export import export
+from sact_tf.serving.export.onnx_file import export_onnx
 from tests.harness import randomize, run_python
 from tests.serving.models import encode, pixels
 
@@ -82,3 +84,25 @@ def test_in_a_process_without_sact_tf_and_keras(detector, tmp_path):
         assert mapped["plain_flops"][index] == detector.plain_flops(*size)
         cost = mapped["ponder_cost_map"][index][: size[0], : size[1]]
         np.testing.assert_allclose(cost, wanted["ponder_cost_map"][0], atol=1e-3)
+
+
+def test_onnx_runtime_finds_the_same(detector, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = tmp_path / "detector.onnx"
+    made = export_onnx(detector, path, execution="tiled", ponder_map=True)
+    assert made["kind"] == "detector" and made["folded_batch_norms"] > 0
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    for batch in (1, 2):
+        pictures = np.stack([pixels(50, 67, seed) for seed in range(batch)]).astype(np.float32)
+        wanted = detector.forward(pixel_scaling_function({"name": "scale"})(pictures))
+        found = dict(zip(names, session.run(None, {"images": pictures}), strict=True))
+        assert min(found["num_detections"]) > 0
+        np.testing.assert_array_equal(found["num_detections"], wanted["num_detections"])
+        np.testing.assert_array_equal(found["labels"], wanted["classes"])
+        np.testing.assert_allclose(found["scores"], wanted["scores"], atol=1e-4)
+        np.testing.assert_allclose(found["boxes"], wanted["boxes"], atol=0.02)
+        np.testing.assert_array_equal(found["flops"], wanted["flops"])
+        np.testing.assert_allclose(found["ponder_cost_map"], wanted["ponder_cost_map"], atol=1e-3)
+        for labels, classes in zip(found["labels"], found["classes"], strict=True):
+            assert classes.tolist() == [NAMES[label] if label >= 0 else "" for label in labels]

@@ -36,6 +36,31 @@ def test_program_tunes_what_it_exports(finished_run, tmp_path):
     assert result.returncode == 2 and "expected --execution=tiled or auto" in result.stderr
 
 
+def test_program_writes_an_onnx_file(finished_run, tmp_path):
+    pytest.importorskip("tf2onnx")
+    output = tmp_path / "digits.onnx"
+    flags = ["export", f"--model={finished_run}", f"--output={output}", "--execution=tiled"]
+    result = running.run(*flags)
+    assert result.returncode == 0, result.stderr
+    assert "tiled execution, 10 classes" in result.stdout
+    assert result.stdout.endswith(f"written: {output}\n") and output.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "one of (output_dir, output)"),
+        (["--output=m.onnx", "--output_dir=m/1"], "one of (output_dir, output)"),
+        (["--output=m.tflite"], "m.tflite: expected a file name that ends in .onnx"),
+        (["--output_dir=m/1", "--ponder_map"], "--ponder_map is for --output"),
+        (["--output=m.onnx", "--tune=*.jpg"], "--tune is for --output_dir"),
+    ],
+)
+def test_what_to_write_is_checked_first(given, message, tmp_path):
+    result = running.run("export", "--model=nothing", *given)
+    assert result.returncode == 2 and message in result.stderr, result.stderr
+
+
 def test_preprocessing_is_yaml():
     assert parse_preprocessing(None) is None
     assert parse_preprocessing("{name: unit, image_size: 64}") == {"name": "unit", "image_size": 64}

@@ -13,6 +13,7 @@ from sact_tf.layers.execution.tiled import run_tiled
 from sact_tf.layers.execution.tiled_images import run_tiled_images
 from sact_tf.layers.execution.windows import WindowForm
 from sact_tf.layers.halting_policy import HaltingPolicy
+from sact_tf.ops.conversion import is_converting
 from sact_tf.ops.devices import in_xla
 from sact_tf.ops.windows import window_grid
 
@@ -33,6 +34,8 @@ def execute(
     The numbers of all executions are the same, up to rounding. In training "auto" runs as "tiled":
     moving statistics cannot be updated inside a branch under a distribution strategy, and Grappler
     turns sums of gradients into temporary variables that outlive a branch which is not taken.
+    A graph that will be converted (`sact_tf.ops.conversion`) has no branches: there both run in one
+    form, on rows, or in windows where tiles that halt as one fill them.
 
     Args:
         units: the units of the block from the last entry unit on, with the interface that
@@ -55,6 +58,8 @@ def execute(
     if policy.kind == "act":
         return run_tiled_images(units, policy, entry)
     forms = _compact_forms(units, policy, entry, costs)
+    if is_converting():
+        return run_tiled(units, policy, entry, forms[:1])
     if execution == "tiled" or entry.training:
         return run_tiled(units, policy, entry, forms)
     return run_auto(units, policy, entry, forms)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from sact_tf.ops.active_rows import to_map
+from sact_tf.ops.conversion import is_converting
 
 
 class Finished(NamedTuple):
@@ -30,6 +31,10 @@ def put_into(maps: tf.Tensor, chunks: Sequence[Finished]) -> tf.Tensor:
     # As tensors of this graph: gradients in nested branches can't reach further out.
     positions = [tf.identity(chunk.positions) for chunk in chunks]
     every = tf.concat(positions, axis=0)
+    if is_converting():
+        outputs = tf.concat([chunk.output for chunk in chunks], axis=0)
+        outputs = tf.tensor_scatter_nd_update(flat, every[:, tf.newaxis], outputs)
+        return tf.ensure_shape(tf.reshape(outputs, shape), maps.shape)
     own = tf.range(tf.shape(flat)[0])
     new = tf.shape(flat)[0] + tf.range(tf.size(every))
     moved = tf.reshape(to_map(new - every, every, shape[:3]), [-1])

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from sact_tf.layers.execution.interface import BlockResult, Entry
 from sact_tf.layers.halting_policy import HaltingPolicy
+from sact_tf.ops.conversion import zeros_like
 
 
 def run_masked(
@@ -40,7 +41,7 @@ def run_masked(
         else:
             remainder = halting.remainder
             if not policy.freezes:  # else the residual is zero there
-                remainder = tf.where(active, remainder, tf.zeros_like(remainder))
+                remainder = tf.where(active, remainder, zeros_like(remainder))
             remainder = tf.expand_dims(tf.cast(remainder, output.dtype), -1)
             with tf.control_dependencies([state]):  # after its last other reader, in place
                 output += residual * remainder

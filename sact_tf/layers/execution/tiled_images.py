@@ -8,6 +8,7 @@ import tensorflow as tf
 from sact_tf.layers.execution.finished import Finished
 from sact_tf.layers.execution.interface import BlockResult, Entry
 from sact_tf.layers.halting_policy import HaltingPolicy
+from sact_tf.ops.conversion import unless_converting
 from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.row_convolution import take_rows
 
@@ -60,8 +61,10 @@ def _run_unless_empty(unit, policy, index, work, entry):
         nothing = Finished(work.images, work.output)
         return work, tf.zeros_like(work.halting.remainder), nothing
 
-    return tf.cond(
-        tf.size(work.images) > 0, lambda: _run_unit(unit, policy, index, work, entry), skip
+    return unless_converting(
+        tf.equal(tf.size(work.images), 0),
+        skip,
+        lambda: _run_unit(unit, policy, index, work, entry),
     )
 
 
@@ -97,7 +100,7 @@ def _score(policy, index, work, training, present, mean=None):
 
 def _assemble(chunks, state):
     """The outputs of the batch from its finished images, each of which is in exactly one chunk."""
-    output = tf.dynamic_stitch(
-        [chunk.positions for chunk in chunks], [chunk.output for chunk in chunks]
-    )
+    order = tf.concat([tf.identity(chunk.positions) for chunk in chunks], axis=0)
+    output = tf.concat([chunk.output for chunk in chunks], axis=0)
+    output = take_rows(output, tf.math.invert_permutation(order))
     return tf.ensure_shape(tf.reshape(output, tf.shape(state)), state.shape)

@@ -1,7 +1,7 @@
 """Compares what was exported with the model in memory, before anybody can read the export."""
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,39 @@ def check_export(
         expected = {name: np.asarray(value) for name, value in expect(picture).items()}
         ours = {name: _cut(received[name][index], expected[name]) for name in expected}
         worst = max(worst, compare(ours, expected, compute_dtype))
+    return worst
+
+
+def check_onnx(
+    path: pathlib.Path,
+    expect: Callable[[np.ndarray], Mapping[str, Any]],
+    compute_dtype: str,
+    image_size: Sequence[int | None],
+) -> float:
+    """Runs an ONNX file on pictures of different sizes, one and two at once.
+
+    Args:
+        path: the file.
+        expect: function of pictures, float32 [B, h, w, 3] from 0 to 255, that gives what the model
+            in memory makes of them: a dict of tensors by the names of the outputs.
+        compute_dtype: of the model.
+        image_size: height and width that the file takes, None where they are free.
+
+    Returns, Raises: see `check_export`.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    worst = 0.0
+    for number, size in enumerate(_SIZES[:2], start=1):
+        shape = [given or own for given, own in zip(image_size, size, strict=True)]
+        pictures = np.stack([_picture(shape, seed) for seed in range(number)]).astype(np.float32)
+        received = dict(zip(names, session.run(None, {"images": pictures}), strict=True))
+        expected = {name: np.asarray(value) for name, value in expect(pictures).items()}
+        for index in range(number):
+            ours, theirs = ({n: v[index] for n, v in d.items()} for d in (received, expected))
+            worst = max(worst, compare(ours, theirs, compute_dtype))
     return worst
 
 

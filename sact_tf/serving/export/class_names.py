@@ -34,15 +34,22 @@ class ClassNames(tf.Module):
         return self.table.lookup(tf.cast(labels, tf.int64))
 
 
+def names_of_classes(class_names: Sequence[str] | None, num_classes: int) -> list[str]:
+    """The names; without any, classes are called by their numbers."""
+    if class_names is None:
+        return [str(number) for number in range(num_classes)]
+    return list(class_names)
+
+
 def write_class_names(
     file: str | os.PathLike, class_names: Sequence[str] | None, num_classes: int
 ) -> None:
-    """Writes the file; without names, classes are called by their numbers.
+    """Writes the file.
 
     Raises:
         UserError: a name has a line break in it.
     """
-    names = [str(number) for number in range(num_classes)] if class_names is None else class_names
+    names = names_of_classes(class_names, num_classes)
     check_class_names(names)
     text = displayed("".join(name + "\n" for name in names))
     pathlib.Path(file).write_text(text, encoding="utf-8")

@@ -1,6 +1,7 @@
 """Batch normalization folded into the convolutions before it, for inference."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -48,7 +49,9 @@ class Shift:
         return tf.ones_like(self.shift), tf.convert_to_tensor(self.shift)
 
 
-def folded_copy(model: keras.Model, fold: bool = True) -> tuple[keras.Model, int]:
+def folded_copy(
+    model: keras.Model, fold: bool = True, dtype: str | None = None
+) -> tuple[keras.Model, int]:
     """Copies a model with its batch normalizations folded where that is exact up to round-off.
 
     Inside residual units conv(x) * scale + shift becomes one convolution with a scaled kernel and a
@@ -59,11 +62,15 @@ def folded_copy(model: keras.Model, fold: bool = True) -> tuple[keras.Model, int
         model: an `ImageClassifier`, `ResNetBackbone` or another model that `get_config` describes
             whole.
         fold: false only copies.
+        dtype: policy of the copy; None takes the model's.
 
     Returns:
         `(copy, count)`: a model for inference only, and how many normalizations were folded.
     """
-    copy = type(model).from_config(model.get_config())
+    config: dict[str, Any] = model.get_config()
+    if dtype is not None:
+        (config["backbone"]["config"] if "backbone" in config else config)["dtype"] = dtype
+    copy = type(model).from_config(config)
     copy.set_weights(model.get_weights())
     count = 0
     for block in adaptive_blocks(copy):

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from sact_tf.data.preprocessing import evaluation_function
+from sact_tf.data.preprocessing import evaluation_function, pixel_scaling_function
 from sact_tf.detection import FasterRCNN
 from sact_tf.detection.preprocessing import preprocessing_function
 from sact_tf.errors import UserError
@@ -69,14 +69,14 @@ class ExportedKind(abc.ABC):
     def answer(
         self,
         outputs: Mapping[str, tf.Tensor],
-        class_names: ClassNames,
+        class_names: Callable[[tf.Tensor], tf.Tensor],
         scales: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         """What the kind is for.
 
         Args:
             outputs: of `model.forward`.
-            class_names: of the model's classes.
+            class_names: function of labels that gives the model's names of them.
             scales: see `ImageBatch`; None where images came preprocessed.
         """
 
@@ -147,6 +147,34 @@ class ExportedKind(abc.ABC):
         plain = self.model.plain_flops(*image.shape[:2])
         return {**{name: value[0] for name, value in wanted.items()}, "plain_flops": plain}
 
+    def answer_to_pixels(
+        self, model: AdaptiveModel, images: tf.Tensor, ponder_map: bool
+    ) -> dict[str, tf.Tensor]:
+        """What `images` or `ponder_map` answer to images of one size that are not preprocessed.
+
+        Args:
+            model: `model` or a copy of it.
+            images: float32 [B, H, W, 3], values 0 ... 255. Values are scaled, nothing is resized.
+            ponder_map: whether to tell what was spent.
+
+        Returns:
+            Dict of the signature's outputs, without `classes` and `image_size`.
+        """
+        scaled = pixel_scaling_function({"name": self.preprocessing["name"]})(images)
+        outputs = self.ponder(model, scaled)
+        answer = self.answer(outputs, tf.identity) | self._details(outputs)
+        del answer["classes"]
+        if not ponder_map:
+            return answer
+        batch, height, width, _ = tf.unstack(tf.shape(images))
+        return {
+            **answer,
+            "flops": outputs["flops"],
+            "plain_flops": tf.fill([batch], model.plain_flops(height, width)),
+            "ponder_cost_map": outputs["ponder_cost_map"],
+            **self._blocks(outputs, "num_units", "ponder_cost"),
+        }
+
     def _details(self, outputs):
         return {name: outputs[name] for name in self.details}
 
@@ -171,7 +199,7 @@ class Classifier(ExportedKind):
     def answer(
         self,
         outputs: Mapping[str, tf.Tensor],
-        class_names: ClassNames,
+        class_names: Callable[[tf.Tensor], tf.Tensor],
         scales: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         chances = tf.nn.softmax(tf.cast(outputs["logits"], tf.float32))
@@ -205,7 +233,7 @@ class Detector(ExportedKind):
     def answer(
         self,
         outputs: Mapping[str, tf.Tensor],
-        class_names: ClassNames,
+        class_names: Callable[[tf.Tensor], tf.Tensor],
         scales: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         boxes = outputs["boxes"]

@@ -10,14 +10,11 @@ import tensorflow as tf
 
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_directory, atomic_write_json
-from sact_tf.models import set_execution
 from sact_tf.paths import check_encoding
 from sact_tf.serving import DESCRIPTION
 from sact_tf.serving.export.check import check_export
 from sact_tf.serving.export.class_names import ClassNames, write_class_names
-from sact_tf.serving.export.folding import folded_copy
-from sact_tf.serving.export.kinds import kind_of
-from sact_tf.version import __version__
+from sact_tf.serving.export.network import exported_network
 
 
 def export(
@@ -43,44 +40,23 @@ def export(
         fold_batch_norm: whether to fold batch normalizations into convolutions (`folded_copy`).
 
     Returns:
-        JSON-able dict, which is also in the export as `assets.extra/sact_tf.json`: `kind`,
-        `execution`, `preprocessing`, `input_size` ([height, width], null if free), `num_classes`,
-        `folded_batch_norms` (how many), `largest_difference` (found in the check, relative) and
-        the `versions` it was made with.
+        JSON-able dict, which is also in the export as `assets.extra/sact_tf.json`: the
+        `description` of `ExportedNetwork` and `largest_difference` (found in the check, relative).
 
     Raises:
         UserError: the folder exists or its name is no version; the model or an option doesn't fit.
         RuntimeError: the export does not compute what the model computes.
     """
     output_dir = _checked_output(output_dir)
-    if top < 1:
-        raise UserError(f"Expected top to be positive, received {top}")
-    kind = kind_of(model, preprocessing, top)
-    copy, folded = folded_copy(model, fold_batch_norm)
-    if execution is not None:
-        try:
-            set_execution(copy, execution)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+    network = exported_network(model, execution, preprocessing, top, fold_batch_norm)
+    kind, description = network.kind, network.description
     with tempfile.TemporaryDirectory() as scratch, atomic_directory(output_dir) as folder:
         names_file = pathlib.Path(scratch) / "class_names.txt"
         write_class_names(names_file, model.class_names, model.num_classes)
         class_names = ClassNames(names_file)
-        _save(kind.signatures(copy, class_names), class_names, folder)
-        description = {
-            "kind": kind.name,
-            "execution": copy.backbone.blocks[0].execution,
-            "preprocessing": kind.preprocessing,
-            "input_size": kind.input_size,
-            "num_classes": model.num_classes,
-            "folded_batch_norms": folded,
-            "largest_difference": check_export(folder, kind.expected, model.compute_dtype),
-            "versions": {
-                "sact_tf": __version__,
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-            },
-        }
+        _save(kind.signatures(network.copy, class_names), class_names, folder)
+        difference = check_export(folder, kind.expected, model.compute_dtype)
+        description["largest_difference"] = difference
         atomic_write_json(folder / DESCRIPTION, description)
     return description
 
