@@ -14,26 +14,10 @@ the values is part of it, resizing is not.
 A compute budget comes with a model that was calibrated to it (`sact_tf.budget`).
 """
 
-import pathlib
-import shlex
-from typing import Any
-
-import keras
-import numpy as np
-import yaml
 from absl import flags
 
-from sact_tf import paths
-from sact_tf.command_line import next_steps
-from sact_tf.errors import UserError
-from sact_tf.serving.export import export
-from sact_tf.serving.export.onnx_file import checked_output, export_onnx
-from sact_tf.training.detection.loading import load_detector_or_classifier
-from sact_tf.training.images.network_inputs import network_inputs
-from sact_tf.tuning import tune
+from sact_tf.training.images.export import MOST_IMAGES, export_model
 from train import program
-
-_MOST_IMAGES = 32
 
 
 def define_flags():
@@ -57,7 +41,7 @@ def define_flags():
         "tune",
         None,
         "images like those to come (a file, a pattern or a folder; the first "
-        f"{_MOST_IMAGES}): measures here, in about a minute, what tiled and auto choose by",
+        f"{MOST_IMAGES}): measures here, in about a minute, what tiled and auto choose by",
     )
     flags.DEFINE_integer("top", 5, "classes to list for each image", lower_bound=1)
     flags.DEFINE_string(
@@ -75,67 +59,17 @@ def define_flags():
 
 def main(_):
     args = flags.FLAGS
-    options = {
-        "execution": args.execution,
-        "preprocessing": parse_preprocessing(args.preprocessing),
-        "top": args.top,
-        "fold_batch_norm": args.fold_batch_norm,
-    }
-    if args.output is not None:
-        flag, path = "output", args.output
-        write, options["ponder_map"] = export_onnx, args.ponder_map
-        if args.tune is not None:
-            raise UserError("--tune is for --output_dir: an ONNX file has one way to compute")
-        checked_output(path)  # before a model is loaded
-    else:
-        flag, path, write = "output_dir", args.output_dir, export
-        if args.ponder_map:
-            raise UserError("--ponder_map is for --output: a SavedModel always has that signature")
-    model = load_detector_or_classifier(args.model)
-    if args.tune is not None:
-        tune_for(model, args.tune, args.execution)
-    with paths.writing(flag, path):
-        made = write(model, path, **options)
-    print(
-        f"{made['kind']}, {made['execution']} execution, {made['num_classes']} classes, "
-        f"{made['folded_batch_norms']} batch normalizations folded\n"
-        f"largest difference to the model in memory: {made['largest_difference']:.1e}\n"
-        f"written: {path}"
+    export_model(
+        args.model,
+        args.output_dir,
+        args.output,
+        images=args.tune,
+        ponder_map=args.ponder_map,
+        preprocessing=args.preprocessing,
+        execution=args.execution,
+        top=args.top,
+        fold_batch_norm=args.fold_batch_norm,
     )
-    if args.output is None:
-        folder = shlex.quote(str(pathlib.Path(path).parent))
-        print(next_steps([f"python -m sact_tf.serving.rest --export_dir={folder} --port=8501"]))
-
-
-def tune_for(model: keras.Model, pattern: str, execution: str | None) -> None:
-    """See --tune; images that differ in size run one at a time, so the first is taken alone."""
-    chosen = {execution} if execution else {block.execution for block in model.backbone.blocks}
-    if "masked" in chosen:
-        raise UserError(
-            "--tune: masked execution has no choice, expected --execution=tiled or auto"
-        )
-    images = network_inputs(model, pattern, _MOST_IMAGES)
-    if not images:
-        raise UserError(f"--tune={pattern}: none of the images can be read")
-    if len({image.shape for image in images}) > 1:
-        del images[1:]
-    costs = tune(model, np.stack(images))
-    print(f"tuned for {len(images)} at once, {images[0].shape[0]}x{images[0].shape[1]}")
-    for name, of_block in zip(model.backbone.block_names, costs, strict=True):
-        if of_block is not None:
-            print(f"  {name}: {of_block}")
-
-
-def parse_preprocessing(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--preprocessing={text}: no YAML ({error})") from None
-    if not isinstance(value, dict):
-        raise UserError(f"--preprocessing={text}: expected a mapping, received {value!r}")
-    return value
 
 
 if __name__ == "__main__":

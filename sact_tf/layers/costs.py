@@ -55,7 +55,7 @@ class Costs:
 
 
 # Bottlenecks: medians of benchmarks.break_even at 600x1000 and at 224x224 in batches of 1 and 8
-# (docs/performance.md, "Break-even"). Basic units: what `sact_tf.tuning.tune` measured of two
+# (docs/notes/performance.md, "Break-even"). Basic units: what `sact_tf.tuning.tune` measured of two
 # trained networks, the quickstart's in batches of 64 and one of 96x96 in batches of 32. Two cores
 # of an Intel Xeon virtual machine (AVX-512), TensorFlow 2.20, float32, 2026-11-26. Another
 # processor, or a GPU, uses the same values until `tune` has measured there; they move time, never

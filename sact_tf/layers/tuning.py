@@ -16,7 +16,7 @@ def share_for_map(filters: int) -> float:
     """Share of active positions from which narrow rows are faster convolved on the whole map.
 
     A line through 64 and 128 filters, 2026-11-26: single 3x3 convolutions, timed by hand outside of
-    the network ("Where a map is convolved whole" in docs/performance.md).
+    the network ("Where a map is convolved whole" in docs/notes/performance.md).
     """
     return 0.25 + filters / 256
 

@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 
 from sact_tf.errors import UserError
+from sact_tf.training.images.export import parse_preprocessing
 from tests.data.picture_files import write_picture
 from tests.training import running
-from train.export import parse_preprocessing
 
 
 def test_program_exports_a_run(finished_run, tmp_path):
