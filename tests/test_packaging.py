@@ -26,8 +26,8 @@ _ABSENT += ["pycocotools", "PIL", "pandas", "cv2", "train", "tests", "benchmarks
 _PROBE = f"""
 import importlib.abc, importlib.util, json, sys
 
-# (tf2onnx installs a package "tests".)
-others = ("train", "benchmarks", "examples")
+# Other packages install a "tests" (tf2onnx) and an "examples" of theirs.
+others = ("train", "benchmarks")
 strangers = [name for name in others if importlib.util.find_spec(name)]
 
 class Absent(importlib.abc.MetaPathFinder):

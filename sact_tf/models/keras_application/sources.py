@@ -77,7 +77,7 @@ def _of_file(path: str | os.PathLike) -> Weights:
     file = paths.find_input(path)
     with _explained(file):
         if file.suffix == ".keras":
-            return _of_model(keras.models.load_model(file, compile=False))
+            return _of_model(keras.models.load_model(file, compile=False, safe_mode=True))
         with h5py.File(file) as content:
             group = content.get("model_weights", content)
             if "layer_names" in group.attrs:
