@@ -58,9 +58,11 @@ def export_model(
     if output is not None:
         with paths.writing("output", output):
             made = export_onnx(network, output, ponder_map=ponder_map, **options)
-    else:
+    elif output_dir is not None:
         with paths.writing("output_dir", output_dir):
             made = export(network, output_dir, **options)
+    else:
+        raise UserError("expected --output_dir or --output, received neither")
     print(
         f"{made['kind']}, {made['execution']} execution, {made['num_classes']} classes, "
         f"{made['folded_batch_norms']} batch normalizations folded\n"
