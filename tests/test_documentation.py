@@ -178,4 +178,5 @@ def test_serving(tmp_path, monkeypatch, capsys):
     write_picture(tmp_path / "picture.png", 40, 50)
     _run("docs/serving.md", tmp_path, monkeypatch, model=model)
     assert (tmp_path / "m.tflite").exists()
-    assert len(ast.literal_eval(re.sub(r"np.float32\(([^)]*)\)", r"\1", capsys.readouterr().out)))
+    best = capsys.readouterr().out.splitlines()[-1]
+    assert len(ast.literal_eval(re.sub(r"np.float32\(([^)]*)\)", r"\1", best))) == 5
