@@ -24,6 +24,7 @@ _GIVEN = {
     "README.md": set(),
     "docs/budgets.md": {"dataset", "images", "model", "some_training_images"},
     "docs/detection.md": set(),
+    "docs/performance.md": {"images", "model"},
     "docs/photos.md": {"dataset", "images"},
     "docs/saliency.md": {"human_map", "image", "model", "rows", "columns"},
     "docs/serving.md": {"model"},

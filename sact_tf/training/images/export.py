@@ -26,6 +26,7 @@ def export_model(
     output: str | None,
     *,
     images: str | None = None,
+    execution: str | None = None,
     ponder_map: bool = False,
     preprocessing: str | None = None,
     **options: Any,
@@ -38,14 +39,15 @@ def export_model(
         output: the ONNX file; None for a SavedModel.
         images: images like those to come (a file, a pattern or a folder), by which the ways to
             compute are measured on this machine before the export; None leaves the model's costs.
+        execution: "masked", "tiled" or "auto"; None keeps the model's.
         ponder_map: whether an ONNX file also tells what was spent, and where.
         preprocessing: in place of the model's, as YAML.
-        **options: of `export` and `export_onnx`.
+        **options: `top` and `fold_batch_norm` of `export` and `export_onnx`.
 
     Raises:
         UserError: what was asked for does not fit together, or cannot be read or written.
     """
-    options["preprocessing"] = parse_preprocessing(preprocessing)
+    options |= {"execution": execution, "preprocessing": parse_preprocessing(preprocessing)}
     if output is not None:
         if images is not None:
             raise UserError("--tune is for --output_dir: an ONNX file has one way to compute")
@@ -54,7 +56,7 @@ def export_model(
         raise UserError("--ponder_map is for --output: a SavedModel always has that signature")
     network = load_detector_or_classifier(model)
     if images is not None:
-        _tune(network, images, options["execution"])
+        _tune(network, images, execution)
     if output is not None:
         with paths.writing("output", output):
             made = export_onnx(network, output, ponder_map=ponder_map, **options)
