@@ -14,7 +14,13 @@ if _BACKEND != "tensorflow":
     )
 
 from sact_tf import budget, checkpoints, detection, layers, models, ops, saliency, tuning
-from sact_tf.models import set_costs, set_execution, set_ponder_weight, weight_decay_loss
+from sact_tf.models import (
+    set_capacities,
+    set_costs,
+    set_execution,
+    set_ponder_weight,
+    weight_decay_loss,
+)
 from sact_tf.version import __version__
 
 __all__ = [
@@ -26,6 +32,7 @@ __all__ = [
     "models",
     "ops",
     "saliency",
+    "set_capacities",
     "set_costs",
     "set_execution",
     "set_ponder_weight",

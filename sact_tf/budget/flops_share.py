@@ -55,15 +55,16 @@ class FlopsShare:
             ValueError: there is no image.
         """
         spent = plain = 0
-        for batch in _batches(dataset):
-            images, valid = _images_of(batch)
+        for batch in batches_of(dataset):
+            images, valid = images_of(batch)
             spent += int(tf.reduce_sum(self._flops(images, valid)))
-            plain += self._plain_flops(images, valid)
+            plain += self.plain_flops(images, valid)
         if not plain:
             raise ValueError("Expected at least one image to measure FLOPs on, received none")
         return spent / plain
 
-    def _plain_flops(self, images, valid):
+    def plain_flops(self, images: tf.Tensor, valid: tf.Tensor | None) -> int:
+        """FLOPs of the plain network for all images of a batch."""
         height, width = int(images.shape[1]), int(images.shape[2])
         if valid is None:
             return int(images.shape[0]) * self._plain_of_size(height, width)
@@ -137,12 +138,13 @@ def _range(share, height, width):
     return tuple(ends)
 
 
-def _batches(dataset):
+def batches_of(dataset: Any) -> Iterable[Any]:
+    """The batches of a data set in any of the forms that `FlopsShare` takes."""
     is_array = isinstance(dataset, np.ndarray) or tf.is_tensor(dataset)
     return [dataset] if is_array else dataset
 
 
-def _images_of(batch):
+def images_of(batch: Any) -> tuple[Any, Any]:
     """`(images, valid or None)` of a batch in any of the forms that `FlopsShare` takes."""
     if isinstance(batch, dict):
         if "image" not in batch:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from sact_tf.layers.capacities import Capacities, capacities_from
 from sact_tf.layers.costs import Costs, costs_from, default_costs
 from sact_tf.layers.execution import EXECUTIONS, Entry, execute
 from sact_tf.layers.halting_policy import HaltingPolicy
@@ -47,6 +48,12 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             rows of single positions or by windows, and "auto" whether to: `Costs`, or a mapping
             with some of its attributes. The numbers are the same. None takes what was measured for
             such units (docs/performance.md); `sact_tf.tuning.tune` measures it anew.
+        capacities: the most positions that may enter each unit after the entry units, for "sact":
+            a share of the map's positions (of its tiles, with a `tile_size`; padding counts), one
+            for each unit or one for all; or a mapping of such `shares` and of `per`: "image" (the
+            default), or "batch" where images share a capacity. Those with the largest remainder
+            go on, the first of equal ones; what is beyond halts. None is no limit. See
+            `sact_tf.budget.cap`.
         ponder_weight: tau. Kept in a variable (not among `weights`), see `set_ponder_weight`.
         halting_epsilon: halt at a cumulative score of 1 - epsilon.
         halting_bias, halting_negative_slope: `bias` and `negative_slope` of `HaltingScore`.
@@ -83,6 +90,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         execution: str = "masked",
         statistics: str | None = None,
         costs: Mapping[str, Any] | Costs | None = None,
+        capacities: Any = None,
         ponder_weight: float = 0.0,
         halting_epsilon: float = 0.01,
         halting_bias: float = -3.0,
@@ -102,6 +110,8 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         self._statistics = statistics
         self._costs: Costs | None = None
         self.costs = costs
+        self._capacities: Capacities | None = None
+        self.capacities = capacities
         self.halting_epsilon = halting_epsilon
         self.halting_bias = halting_bias
         self.halting_negative_slope = halting_negative_slope
@@ -148,6 +158,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             epsilon=self.halting_epsilon,
             tile_size=self.tile_size,
             units_before=self.entry_units - 1,
+            capacities=self.capacities,
         )
 
     @property
@@ -187,6 +198,26 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
     def own_costs(self) -> dict[str, Any] | None:
         """The costs that were given, for a config; None where there were none."""
         return None if self._costs is None else self._costs.to_config()
+
+    @property
+    def capacities(self) -> Capacities | None:
+        """How many positions may enter the units after the entry units; None is all."""
+        return self._capacities
+
+    @capacities.setter
+    def capacities(self, capacities: Any) -> None:
+        if capacities is not None and self.halting != "sact":
+            raise ValueError(
+                f"capacities={capacities!r} need halting='sact', whose positions compete for them, "
+                f"received {self.halting!r}"
+            )
+        later = len(self.units) - self.entry_units
+        self._capacities = None if capacities is None else capacities_from(capacities, later)
+
+    @property
+    def own_capacities(self) -> dict[str, Any] | None:
+        """The capacities for a config."""
+        return None if self._capacities is None else self._capacities.to_config()
 
     @property
     def supports_jit(self) -> bool:
@@ -286,6 +317,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
             "execution": self.execution,
             "statistics": self._statistics,
             "costs": self.own_costs,
+            "capacities": self.own_capacities,
             "ponder_weight": self.get_ponder_weight(),
             "halting_epsilon": self.halting_epsilon,
             "halting_bias": self.halting_bias,

@@ -1,10 +1,13 @@
 """When a block's positions or images stop: what an execution asks, apart from units and Keras."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from sact_tf.layers.capacities import Capacities
+from sact_tf.ops import capacity as capacity_ops
 from sact_tf.ops import halting as halting_ops
 from sact_tf.ops.active_rows import ActiveRows, to_map
 from sact_tf.ops.flops import count_positions, map_positions
@@ -30,6 +33,7 @@ class HaltingPolicy:
         epsilon: halt at a cumulative score of 1 - epsilon.
         tile_size: k; scores are averaged over k x k tiles, which halt as one ("sact" only).
         units_before: units that have run everywhere before unit 0, with a halting score of 0.
+        capacities: how many positions may enter each unit after unit 0; None is all ("sact" only).
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class HaltingPolicy:
         epsilon: float = 0.01,
         tile_size: int = 1,
         units_before: int = 0,
+        capacities: Capacities | None = None,
     ) -> None:
         self.kind = kind
         self.num_units = num_units
@@ -47,6 +52,7 @@ class HaltingPolicy:
         self.epsilon = epsilon
         self.tile_size = tile_size
         self.units_before = units_before
+        self.capacities = capacities
 
     @property
     def freezes(self) -> bool:
@@ -154,10 +160,26 @@ class HaltingPolicy:
     def step(
         self, index: int, halting: HaltingState, score: tf.Tensor | None
     ) -> tuple[HaltingState, tf.Tensor]:
-        """`sact_tf.ops.halting.halting_step` after unit `index`; no score counts as 0."""
+        """`sact_tf.ops.halting.halting_step` after unit `index`; no score counts as 0.
+
+        What is beyond the capacity of the next unit halts as well.
+        """
         if score is None:
             score = tf.zeros_like(halting.remainder)
-        return halting_ops.halting_step(halting, score, self.epsilon, index == self.num_units - 1)
+        is_last = index == self.num_units - 1
+        admit = None if is_last else self._admit(index + 1)
+        return halting_ops.halting_step(halting, score, self.epsilon, is_last, admit)
+
+    def capacity(self, index: int) -> float:
+        """Share of the map's tiles that may enter unit `index`; 1 is all."""
+        return 1.0 if index == 0 or self.capacities is None else self.capacities.shares[index - 1]
+
+    def _admit(self, index):
+        """Who may enter a unit, as `halting_step` asks; None where everybody may."""
+        if self.capacities is None or self.capacity(index) == 1:
+            return None
+        share, per = self.capacity(index), self.capacities.per
+        return functools.partial(capacity_ops.admit, share=share, tile_size=self.tile_size, per=per)
 
     def evaluated(
         self, active: tf.Tensor, state: tf.Tensor, valid: tf.Tensor | None

@@ -21,7 +21,7 @@ def plain_network(model: keras.Model) -> keras.Model:
     backbone = config["backbone"]["config"] if "backbone" in config else config
     # What is frozen may be a halting score, and nothing of the copy is trained.
     backbone |= {"halting": None, "execution": "masked", "tile_size": 1, "frozen": []}
-    backbone["costs"] = None
+    backbone |= {"costs": None, "capacities": None}
     plain = type(model).from_config(config)
     uncovered = plain.warm_start(model)
     if uncovered:

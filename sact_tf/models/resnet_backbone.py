@@ -35,6 +35,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         execution: "masked", "tiled" or "auto", or one per block; see `sact_tf.set_execution`.
         statistics: None, "full" or "evaluated"; see `AdaptiveBlock`.
         costs: None, or one for all blocks, or one per block; see `AdaptiveBlock`.
+        capacities: None, or one for all blocks, or one per block; see `AdaptiveBlock`.
         ponder_weight: tau, the weight of the mean ponder cost in the loss (eq. 13), or one per
             block.
         halting_epsilon: halt at a cumulative halting score of 1 - epsilon; one, or one per block.
@@ -98,6 +99,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         execution: str | Sequence[str] = "masked",
         statistics: str | None = None,
         costs: Any = None,
+        capacities: Any = None,
         ponder_weight: float | Sequence[float] = 0.005,
         halting_epsilon: float | Sequence[float] = 0.01,
         halting_bias: float = -3.0,
@@ -122,6 +124,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         tile_sizes = checked_tile_sizes(tile_size, len(units))
         executions = per_block("execution", execution, len(units))
         block_costs = per_block("costs", costs, len(units))
+        block_capacities = per_block("capacities", capacities, len(units))
         ponder_weights = per_block("ponder_weight", ponder_weight, len(units))
         halting_epsilons = per_block("halting_epsilon", halting_epsilon, len(units))
         self._config: dict[str, Any] = {
@@ -173,6 +176,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
                     execution=executions[index],
                     statistics=statistics,
                     costs=block_costs[index],
+                    capacities=block_capacities[index],
                     ponder_weight=ponder_weights[index],
                     halting_epsilon=halting_epsilons[index],
                     halting_bias=halting_bias,
@@ -389,6 +393,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
             "tile_size": one_or_all(block.tile_size for block in self.blocks),
             "execution": one_or_all(block.execution for block in self.blocks),
             "costs": one_or_all(block.own_costs for block in self.blocks),
+            "capacities": one_or_all(block.own_capacities for block in self.blocks),
             "ponder_weight": one_or_all(block.get_ponder_weight() for block in self.blocks),
             "halting_epsilon": one_or_all(block.halting_epsilon for block in self.blocks),
             "frozen": frozen_paths([self.stem, *self.blocks]),

@@ -85,6 +85,45 @@ def set_costs(model: LayerT, costs: Any) -> LayerT:
     return model
 
 
+def set_capacities(model: LayerT, capacities: Any) -> LayerT:
+    """Sets how many positions may enter the units of a model's blocks at most.
+
+    They are saved with the model. Functions that it had compiled are dropped, see `set_execution`.
+    `sact_tf.budget.cap` chooses them by what a model decides on images.
+
+    Args:
+        model: a Keras model or layer that contains adaptive blocks with SACT.
+        capacities: see `AdaptiveBlock`; one for all blocks, such as 0.5, or a list of one for each
+            in the order of the network. None is no limit.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: these are no capacities, or not of these blocks, or the model has no adaptive
+            block.
+
+    Example:
+        >>> import sact_tf
+        >>> backbone = sact_tf.models.ResNetBackbone.cifar(units_per_block=3, halting="sact")
+        >>> model = sact_tf.set_capacities(backbone, [None, 0.5, {"shares": 0.25, "per": "batch"}])
+        >>> model.blocks[1].capacities
+        Capacities(shares=(0.5, 0.5), per='image')
+    """
+    blocks = _blocks_of(model)
+    chosen = per_block("capacities", capacities, len(blocks))
+    before = [block.capacities for block in blocks]
+    try:
+        for block, of_block in zip(blocks, chosen, strict=True):
+            block.capacities = of_block
+    except ValueError:
+        for block, of_block in zip(blocks, before, strict=True):
+            block.capacities = of_block
+        raise
+    drop_compiled(model)
+    return model
+
+
 def set_ponder_weight(model: LayerT, ponder_weight: float | tf.Tensor) -> LayerT:
     """Sets tau of all adaptive blocks of any model; compiled functions see it at once.
 

@@ -6,7 +6,7 @@ and [B, H, W] for SACT (one per position). `active` marks what still computes.
 Reference: Figurnov et al., arXiv:1612.02297, equations (4)-(11), algorithms 1 and 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -52,7 +52,11 @@ def initial_state(
 
 
 def halting_step(
-    state: HaltingState, score: tf.Tensor, epsilon: float, is_last: bool
+    state: HaltingState,
+    score: tf.Tensor,
+    epsilon: float,
+    is_last: bool,
+    admit: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
 ) -> tuple[HaltingState, tf.Tensor]:
     """Accounts for one evaluated unit.
 
@@ -67,6 +71,8 @@ def halting_step(
         score: halting scores h in [0, 1], same shape as the state. Ignored for the last unit.
         epsilon: float in (0, 1).
         is_last: Python bool; whether this is the block's last unit.
+        admit: optional function of bools, what would go on, and of the remainders after this unit:
+            what may. Everything else halts here, as if its score had reached the remainder.
 
     Returns:
         `(state, weight)`: the state on leaving the unit, and the unit's share p of the halting
@@ -78,8 +84,10 @@ def halting_step(
     reached = tf.stop_gradient(cumulative) >= 1 - epsilon
     if is_last:
         reached = tf.ones_like(reached)
-    halts = state.active & reached
     continues = state.active & ~reached
+    if admit is not None:
+        continues = admit(continues, state.remainder - score)
+    halts = state.active & ~continues
     zeros = zeros_like(score)
     weight = tf.where(halts, state.remainder, tf.where(continues, score, zeros))
     evaluated = tf.cast(state.active, dtype)

@@ -55,7 +55,12 @@ def run_reference(block, inputs, training=False):
                 goes_on[position] = True
             else:
                 halts[position] = True
-                finished[position] = True
+        if not last and index >= block.entry_units - 1 and block.capacities is not None:
+            share = block.capacities.shares[index - block.entry_units + 1]
+            left = (remainder - score).numpy()
+            for position in beyond_capacity(goes_on, left, share, block):
+                goes_on[position], halts[position] = False, True
+        finished |= halts
         weight = tf.where(halts, remainder, tf.where(goes_on, score, tf.zeros_like(score)))
         ponder_cost += tf.where(halts, remainder, tf.zeros_like(remainder))
         ponder_cost += tf.cast(entering, state.dtype)
@@ -71,6 +76,25 @@ def run_reference(block, inputs, training=False):
         "ponder_cost_mean": tf.reduce_mean(ponder_cost),
     }
     return output, halting
+
+
+def beyond_capacity(goes_on, left, share, block):
+    """Positions of the tiles with the least left, beyond the capacity, as a list."""
+    size = block.tile_size
+    images = range(goes_on.shape[0])
+    groups = [[image] for image in images] if block.capacities.per == "image" else [images]
+    cut = []
+    for group in groups:
+        tiles = {}
+        for image in group:
+            for y, x in np.ndindex(goes_on.shape[1:]):
+                tiles.setdefault((image, y // size, x // size), []).append((image, y, x))
+        number = max(1, int(np.floor(share * len(tiles) + 0.5)))
+        active = [tile for tile in tiles if any(goes_on[place] for place in tiles[tile])]
+        rank = {t: max(left[place] for place in tiles[t] if goes_on[place]) for t in active}
+        active.sort(key=lambda tile: (-np.round(rank[tile] * 2**14), tile))
+        cut += [p for tile in active[number:] for p in tiles[tile] if goes_on[p]]
+    return cut
 
 
 def mean_of_tiles(scores, size):
