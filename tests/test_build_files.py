@@ -3,6 +3,7 @@
 import ast
 import pathlib
 import re
+import shlex
 
 import pytest
 
@@ -102,3 +103,13 @@ def test_a_directory_of_tests_declares_whose_helpers_it_imports(directory):
     # All have //train.
     programs = {f"//{directory}"} if directory in ("benchmarks", "examples") else set()
     assert {f"//tests/{name}:helpers" for name in folders} | programs == set(declared)
+
+
+def test_make_runs_every_test():
+    makefile = (_ROOT / "Makefile").read_text()
+    parts = re.search(r"^TEST_PARTS \?= (.*)$", makefile, re.MULTILINE).group(1)
+    patterns = [pattern for part in shlex.split(parts) for pattern in part.split()]
+    run = [path for pattern in patterns for path in _ROOT.glob(pattern)]
+    assert len(run) == len(set(run)), "a test is in two parts"
+    files = _ROOT.glob("tests/**/test_*.py")
+    assert [path for path in files if not {path, *path.parents} & set(run)] == []
