@@ -84,7 +84,7 @@ def script_extractor(model, height, width):
     first = 1.25 * flags.FLAGS.active_share
     last = 2 * flags.FLAGS.active_share - first
     for block, size in zip(model.extractor, sizes, strict=True):
-        shares = np.linspace(first, last, max(len(block.units) - 1, 1))
+        shares = np.linspace(first, last, max(halting_maps.count_units(block) - 1, 1))
         units = halting_maps.blobs(size, shares, 1, np.random.default_rng(0))
         halting_maps.script_block(block, tf.Variable(units[np.newaxis].astype(np.int32)))
 

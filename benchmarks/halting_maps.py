@@ -24,15 +24,25 @@ def script_halting(model, num_units):
 
     Args:
         model: an `ImageClassifier` with halting="sact".
-        num_units: list of int32 variables [B, H, W], one per block.
+        num_units: list of int32 variables [B, H, W], one per block; see `script_block`.
     """
     for block, units in zip(model.backbone.blocks, num_units, strict=True):
         script_block(block, units)
 
 
 def script_block(block, num_units):
-    """Replaces the halting scores of one built `AdaptiveBlock`; `num_units` is [B, H, W]."""
-    block.halting_scores = scripted_scores(block, num_units, len(block.units))
+    """Replaces the halting scores of one built `AdaptiveBlock`.
+
+    Args:
+        block: the block.
+        num_units: [B, H, W], the units of each position from the block's last entry unit on.
+    """
+    block.halting_scores = scripted_scores(block, num_units, count_units(block))
+
+
+def count_units(block):
+    """Units of a block from its last entry unit on: the most that a position can use."""
+    return len(block.units) - block.entry_units + 1
 
 
 def map_sizes(strides, height, width):
@@ -47,7 +57,7 @@ def blob_maps(model, height, width, share, tile_sizes, batch, seed=0):
     positions are the most salient ones of a sum of smooth blobs, other ones for each image.
 
     Returns:
-        List of int32 arrays [B, H, W], one per block.
+        List of int32 arrays [B, H, W], one per block, as `script_block` takes them.
     """
     maps = []
     for block, size, tile in zip(
@@ -56,7 +66,7 @@ def blob_maps(model, height, width, share, tile_sizes, batch, seed=0):
         tile_sizes,
         strict=True,
     ):
-        later_units = len(block.units) - 1
+        later_units = count_units(block) - 1
         first = min(1.0, 1.25 * share)
         shares = np.linspace(first, max(0.0, 2 * share - first), max(later_units, 1))[:later_units]
         images = [blobs(size, shares, tile, np.random.default_rng([seed, i])) for i in range(batch)]
@@ -94,11 +104,12 @@ def flops_ratio(model, height, width, maps):
     sides = [strided_size(length, model.backbone.stem.stride) for length in (height, width)]
     for block, units in zip(model.backbone.blocks, maps, strict=True):
         policy = block.halting_policy
-        flops += block.units[0].flops_of(*sides)
-        sides = [strided_size(length, block.stride) for length in sides]
+        for unit in block.units[: block.entry_units]:
+            flops += unit.flops_of(*sides)
+            sides = [strided_size(length, unit.stride) for length in sides]
         everywhere = tf.fill([batch], tf.constant(math.prod(sides), tf.int64))
         flops += policy.flops_at(0, None, everywhere, everywhere)
-        for index, unit in enumerate(block.units[1:], start=1):
+        for index, unit in enumerate(block.units[block.entry_units :], start=1):
             active = tf.constant(units > index)
             counts = [count_positions(positions) for positions in (dilate(active), active)]
             flops += policy.flops_at(index, unit, *counts)
@@ -122,8 +133,8 @@ def maps_for_ratio(model, height, width, target, tile_sizes, batch):
     if not lowest <= target <= highest:
         raise UserError(
             f"--flops_ratio={target:g} cannot be reached: at {height}x{width} this network spends "
-            f"between {lowest:.3f} and {highest:.3f} of the plain one (the root and the first unit "
-            "of each block always run)"
+            f"between {lowest:.3f} and {highest:.3f} of the plain one (the root and each block's "
+            "entry units always run)"
         )
     low, high = 0.0, 1.0
     for _ in range(12):

@@ -21,7 +21,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Main = Callable[[Sequence[str]], None]
 # By class of exception: the word before its message, and the exit code.
-Endings = Mapping[type[Exception], tuple[str, int]]
+Endings = Mapping[type[BaseException], tuple[str, int]]
 
 
 def run(
@@ -108,12 +108,13 @@ def _guarded(main: Main, argv: Sequence[str], endings: Endings) -> None:
     # A terminal may not know a character; stderr replaces it by itself.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    foreseen: tuple[type[BaseException], ...] = (Exception, *endings)
     try:
         main(argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED_CODE)
-    except Exception as error:
+    except foreseen as error:
         for kind, (label, code) in endings.items():
             if isinstance(error, kind):
                 _exit_with(label, str(error), code)
@@ -123,7 +124,7 @@ def _guarded(main: Main, argv: Sequence[str], endings: Endings) -> None:
         _exit_with("error", str(user_error), USER_ERROR_CODE)
 
 
-def _user_error(error: Exception) -> UserError | None:
+def _user_error(error: BaseException) -> UserError | None:
     of_tensorflow = type(error).__module__.startswith("tensorflow.")
     if (
         isinstance(error, OSError)

@@ -142,6 +142,18 @@ def test_readme(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "[0 1 2 3 4] [0 1 2 3 4]"
 
 
+def test_the_page_on_architecture_names_every_folder():
+    page = (_ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    package = _ROOT / "sact_tf"
+    folders = [
+        file.parent for depth in ("*", "*/*") for file in package.glob(f"{depth}/__init__.py")
+    ]
+    named = set(re.findall(r"`[\w/]*?(\w+)/?`", page))
+    assert len(folders) > 20 and {folder.name for folder in folders} <= named
+    for file in re.findall(r"`((?:sact_tf|ops|layers)/[\w/]+\.py)`", page):
+        assert (_ROOT / file).exists() or (_ROOT / "sact_tf" / file).exists(), file
+
+
 def test_readme_is_short():
     assert len((_ROOT / "README.md").read_text(encoding="utf-8").split()) <= 700
 

@@ -36,4 +36,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    program.run(main, define_flags)
+    program.run(main, define_flags, goes_on=True)

@@ -56,4 +56,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    program.run(main, define_flags)
+    program.run(main, define_flags, goes_on=True)

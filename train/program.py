@@ -1,12 +1,13 @@
 """What every program of this directory does around its `main`."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import flags
 
 from sact_tf import command_line
 from sact_tf.training import errors
+from sact_tf.training.loop.preemption import Preemption
 from train import exit_codes
 
 _ENDINGS = {
@@ -20,9 +21,28 @@ def run(
     main: command_line.Main,
     define_flags: Callable[[], object] | None = None,
     positional: bool = False,
+    goes_on: bool = False,
 ) -> None:
-    """`sact_tf.command_line.run`, which also knows how a training run can end early."""
-    command_line.run(main, define_flags, positional, _ENDINGS)
+    """`sact_tf.command_line.run`, which also knows how a training run can end early.
+
+    Args:
+        main, define_flags, positional: see there.
+        goes_on: whether the same command goes on where it was stopped. SIGTERM then ends the
+            program as preempted, also before and after its training.
+    """
+    command_line.run(_stoppable(main) if goes_on else main, define_flags, positional, _ENDINGS)
+
+
+def _stoppable(main: command_line.Main) -> command_line.Main:
+    def stoppable(argv: Sequence[str]) -> None:
+        try:
+            with Preemption().handled():
+                main(argv)
+        except errors.Preempted as error:
+            said = str(error) or "SIGTERM; the same command goes on from what is saved"
+            raise errors.Preempted(said) from None
+
+    return stoppable
 
 
 def define_run_flags() -> None:

@@ -5,8 +5,11 @@ class TrainingDiverged(Exception):
     """The loss, a gradient or a weight is NaN or infinite."""
 
 
-class Preempted(Exception):
-    """The process was asked to stop; the same command goes on from what was saved."""
+class Preempted(BaseException):
+    """The process was asked to stop; the same command goes on from what was saved.
+
+    As KeyboardInterrupt no `Exception`: it can come anywhere, also where code goes on after errors.
+    """
 
 
 class WorkerLost(Exception):

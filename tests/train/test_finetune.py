@@ -1,6 +1,9 @@
 """`train.finetune`: two runs, their configs, what is written, and going on."""
 
 import json
+import re
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from sact_tf.training.experiments.finetune.config import FinetuneOptions, finetu
 from sact_tf.training.experiments.finetune.experiment import run_experiment
 from tests.models.keras_networks import keras_network
 from tests.training import running
+from train import exit_codes
 
 CONFIG = str(running.ROOT / "configs" / "imagenet" / "sact_from_keras.yaml")
 STEPS = ("--image_size=40", "--batch_size=4", "--head_steps=2", "--steps=3")
@@ -79,6 +83,50 @@ def test_one_command(photos, weights, tmp_path):
     )  # fmt: skip
     assert again == json.loads((run / "metrics.json").read_text())
     assert [path.name for path in (run / "export").iterdir()] == ["3"]
+
+
+@pytest.mark.large
+def test_sigterm_in_each_stage(photos, weights, tmp_path):
+    """The head, all layers, the export: it ends as preempted, and the same command goes on."""
+    run = tmp_path / "run"
+    command = (
+        *(f"--images={photos}", f"--weights={weights}", f"--model_dir={run}"),
+        *("--image_size=40", "--batch_size=4", "--head_steps=40", "--steps=40"),
+        *("--flops_budget=0.99", "--learning_rate=0.001"),
+        "--params_override=evaluation.pictures=1,evaluation.time=false,evaluation.every=null,"
+        "train.checkpoint_every=4,train.learning_rate.warmup_steps=0",
+    )
+    for directory in (run / "head", run):
+        error = _terminated(
+            command, lambda at=directory: (at / "checkpoints/ckpt-4.index").exists()
+        )
+        step = int(re.search(r"stopped: SIGTERM after step (\d+), saved as", error)[1])
+        assert 4 <= step < 40, error
+        assert f"{directory}/checkpoints/ckpt-{step}; the same command goes on" in error
+        assert not (directory / "metrics.json").exists()
+    error = _terminated(command, lambda: any(run.glob("export/*")))
+    assert error.splitlines()[-1] == (
+        "stopped: SIGTERM; the same command goes on from what is saved"
+    )
+    assert not list((run / "export").iterdir())  # not half of one
+    metrics = (run / "metrics.json").read_bytes()
+    result = running.run("finetune", *command)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("  trained before\n") == 1  # The head's run is not even loaded.
+    assert (run / "metrics.json").read_bytes() == metrics
+    assert (run / "export" / "40" / "saved_model.pb").exists()
+
+
+def _terminated(command, is_time):
+    """Starts the program and sends SIGTERM when it is time; gives what it printed on stderr."""
+    process = running.start("finetune", *command)
+    while not is_time() and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == exit_codes.PREEMPTED, error
+    assert "Traceback" not in error
+    return error
 
 
 def test_configs(photos, weights, tmp_path):

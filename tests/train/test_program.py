@@ -64,7 +64,7 @@ def main(argv):
                 return tf.identity(path)
         list(tf.data.Dataset.from_tensors("photo.jpg").map(read))
 
-program.run(main, define_flags)
+program.run(main, define_flags, goes_on="--job=sleep" in sys.argv)
 """
 
 
@@ -72,6 +72,7 @@ program.run(main, define_flags)
 def command(tmp_path):
     # Only the files that matter here: with sact_tf/__init__.py each case would import TensorFlow.
     files = ("command_line.py", "errors.py", "paths.py", "text.py", "training/errors.py")
+    files += ("training/loop/preemption.py",)
     for file in (*(f"sact_tf/{name}" for name in files), "train/exit_codes.py", "train/program.py"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(_ROOT / file, tmp_path / file)
@@ -207,7 +208,14 @@ def test_wrong_flags_are_one_line_and_code_2(command, arguments, named):
     assert done.stdout == ""
 
 
-def test_interrupt_has_code_130_and_no_traceback(command):
+@pytest.mark.parametrize(
+    ("number", "code", "line"),
+    [
+        (signal.SIGINT, 130, "interrupted\n"),
+        (signal.SIGTERM, 75, "stopped: SIGTERM; the same command goes on from what is saved\n"),
+    ],
+)
+def test_signals_have_codes_and_no_traceback(command, number, code, line):
     with subprocess.Popen(
         [*command, "--job=sleep"],
         env=_environment(),
@@ -219,10 +227,9 @@ def test_interrupt_has_code_130_and_no_traceback(command):
     ) as process:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in stderr
+    assert (process.returncode, stderr) == (code, line)
 
 
 def test_relative_paths_are_the_callers_under_bazel(command, tmp_path):

@@ -12,6 +12,7 @@ from sact_tf.training.config.loading import load_config
 from sact_tf.training.detection import builders
 from sact_tf.training.detection.config import DetectionConfig
 from sact_tf.training.detection.evaluator import DetectionEvaluator
+from sact_tf.training.errors import Preempted
 from sact_tf.training.loop import inference_time as module
 from sact_tf.training.loop.inference_time import (
     image_batches,
@@ -128,6 +129,15 @@ def test_times_that_cannot_be_measured_cost_nothing_else(prepare, monkeypatch, c
     metrics = run.evaluate()
     assert "timing" not in metrics and running.read_metrics(run.directory.path) == metrics
     assert "RuntimeError: out of memory" in caplog.text
+
+
+def test_being_asked_to_stop_is_no_failure_of_measuring(monkeypatch):
+    def stopped(*_):
+        raise Preempted
+
+    monkeypatch.setattr(module, "_measured", stopped)
+    with pytest.raises(Preempted):
+        inference_time(None, [], 1)
 
 
 def test_a_run_is_timed_at_its_end(prepare, monkeypatch):
