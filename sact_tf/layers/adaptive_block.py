@@ -39,8 +39,9 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
         tile_size: k; SACT's scores are averaged over k x k tiles and shared by each tile, which
             then halts as one. 1 is the paper's per-position SACT.
         execution: "masked" computes everything and masks, "tiled" computes what is active, "auto"
-            takes the cheaper of a dense and a tiled unit (in training it is "tiled"); see
-            `sact_tf.set_execution`.
+            takes the cheaper of a dense and a tiled unit (in training it is "tiled"). "static"
+            computes as many positions as the `capacities` allow, with shapes that XLA and other
+            compilers know; without capacities everything. See `sact_tf.set_execution`.
         statistics: where training takes the batch statistics of the units after the entry: "full"
             map (the authors' way; masked execution only) or "evaluated" positions only. None
             takes "full" where the execution computes it.
@@ -163,7 +164,7 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
 
     @property
     def execution(self) -> str:
-        """ "masked", "tiled" or "auto"."""
+        """ "masked", "tiled", "auto" or "static"."""
         return self._execution
 
     @execution.setter
@@ -221,8 +222,8 @@ class AdaptiveBlock(ReplicaLosses, keras.layers.Layer):
 
     @property
     def supports_jit(self) -> bool:
-        """Whether XLA can compile the layer: only masked execution has static shapes."""
-        return self.halting is None or self.execution == "masked"
+        """Whether XLA can compile the layer: masked and static execution have static shapes."""
+        return self.halting is None or self.execution in ("masked", "static")
 
     @supports_jit.setter
     def supports_jit(self, value: bool) -> None:

@@ -13,6 +13,7 @@ from sact_tf.ops.flops import conv2d_flops
 from sact_tf.ops.positions import subsample, times, zero_outside
 from sact_tf.ops.row_convolution import convolve_rows
 from sact_tf.ops.row_training import convolve_rows_in_training
+from sact_tf.ops.static_rows import StaticRows, convolve_at_rows, sum_rows
 from sact_tf.ops.windows import cut_windows
 
 
@@ -103,6 +104,24 @@ class BasicUnit(ResidualUnit):
         residual = self._convolve_rows([first], self.conv2, rows, rows.num_active, training)
         residual = tf.nn.bias_add(residual, self.conv2.bias_tensor)
         return residual, sum_by_image(residual, rows, batch)
+
+    def residual_at(
+        self,
+        inputs: tf.Tensor,
+        rows: StaticRows,
+        training: bool | None = None,
+        valid: tf.Tensor | None = None,
+        outer: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """f(x) at static rows, and its sums; see `ResidualUnit`. The first convolution is of the whole map."""
+        read = valid if outer is None else outer
+        preact = self.activate(self.preact(inputs, training=training, positions=read))
+        first = self.conv1(zero_outside(preact, valid), valid=valid)
+        first = self.activate_twice(self.bn1(first, training=training, positions=read))
+        first = zero_outside(first, valid)
+        residual = convolve_at_rows(first, self.conv2.kernel_tensor, rows)
+        residual = tf.nn.bias_add(residual, self.conv2.bias_tensor)
+        return residual, sum_rows(residual, rows)
 
     def residual_windows(self, windows: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
         """f(x) in the middle of windows; see `ResidualUnit`."""

@@ -83,6 +83,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         pieces: Sequence[tf.Tensor],
         activate: Callable[[tf.Tensor], tf.Tensor],
         training: bool | None = None,
+        positions: tf.Tensor | None = None,
     ) -> list[tf.Tensor]:
         """The layer and an activation on rows instead of maps.
 
@@ -90,11 +91,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
             pieces: list of [n, channels]; n may be 0. Batch statistics are those of the first.
             activate: function of a tensor, applied to the results.
             training: as in the call.
+            positions: optional bool [n], which rows of the first count.
 
         Returns:
             List of [n, channels].
         """
-        if self._uses_batch(training) and self.can_fuse(pieces[0].dtype, training):
+        fuses = positions is None and self.can_fuse(pieces[0].dtype, training)
+        if self._uses_batch(training) and fuses:
             moving = batch_statistics.Statistics(
                 tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
             )
@@ -105,7 +108,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self._update_moving_statistics(*statistics)
             return [activate(piece) for piece in rows]
         # On rows, a CPU runs these three operations faster than a kernel for maps.
-        scale, shift = self.scale_and_shift(pieces[0], training)
+        scale, shift = self.scale_and_shift(pieces[0], training, positions)
         return [activate(_affine(piece, scale, shift)) for piece in pieces]
 
     def scale_and_shift(

@@ -22,6 +22,7 @@ from sact_tf.ops.positions import (
 from sact_tf.ops.precision import at_least_float32
 from sact_tf.ops.row_convolution import convolve_map, convolve_rows, convolve_rows_on_map
 from sact_tf.ops.row_training import convolve_rows_in_training
+from sact_tf.ops.static_rows import StaticRows, convolve_at_rows, count_rows, sum_rows
 from sact_tf.ops.windows import cut_windows
 
 
@@ -148,6 +149,25 @@ class BottleneckUnit(ResidualUnit):
         spatial = self._convolve_rows(reduced, rows, training)
         [hidden] = self.bn2.on_rows([spatial], self.activate, training)
         return self._restore_rows(hidden, rows, batch)
+
+    def residual_at(
+        self,
+        inputs: tf.Tensor,
+        rows: StaticRows,
+        training: bool | None = None,
+        valid: tf.Tensor | None = None,
+        outer: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """f(x) at static rows, and its sums; see `ResidualUnit`. The first convolution is of the whole map."""
+        outer = valid if outer is None else outer
+        preact = self.activate(self.preact(inputs, training=training, positions=outer))
+        reduced = self._reduce(preact, training, valid, outer)
+        spatial = convolve_at_rows(reduced, self.conv2.kernel_tensor, rows)
+        [hidden] = self.bn2.on_rows([spatial], self.activate, training, rows.held)
+        residual = tf.matmul(hidden, self.conv3.kernel_tensor[0, 0])
+        total, count = sum_rows(hidden, rows), count_rows(rows)
+        total = _linear(total, self.conv3, tf.cast(count, total.dtype))
+        return tf.nn.bias_add(residual, self.conv3.bias_tensor), total
 
     def residual_windows(self, windows: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
         """f(x) in the middle of windows; see `ResidualUnit`."""

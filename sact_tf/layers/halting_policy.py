@@ -12,6 +12,7 @@ from sact_tf.ops import halting as halting_ops
 from sact_tf.ops.active_rows import ActiveRows, to_map
 from sact_tf.ops.flops import count_positions, map_positions
 from sact_tf.ops.halting import HaltingState
+from sact_tf.ops.static_rows import StaticRows, find_static_rows
 from sact_tf.ops.tiles import dilate, share_within_tiles
 from sact_tf.ops.windows import WindowGrid, Windows, from_lines, write_tiles, zero_lines
 
@@ -173,6 +174,14 @@ class HaltingPolicy:
     def capacity(self, index: int) -> float:
         """Share of the map's tiles that may enter unit `index`; 1 is all."""
         return 1.0 if index == 0 or self.capacities is None else self.capacities.shares[index - 1]
+
+    def rows_at_most(self, index: int, active: tf.Tensor) -> StaticRows:
+        """The active positions that enter unit `index`, bool [B, H, W], in as many rows as may."""
+        share, per = self.capacity(index), "image"
+        if self.capacities is not None:
+            per = self.capacities.per
+        number = capacity_ops.most_positions(active, share, self.tile_size, per)
+        return find_static_rows(active, number, per)
 
     def _admit(self, index):
         """Who may enter a unit, as `halting_step` asks; None where everybody may."""

@@ -38,6 +38,12 @@ class ResidualUnit(NetworkLayer):
       small maps [A, h + 2 reach, w + 2 reach, C], of which `inside` (bool, without channels) says
       what is inside the image: [A, h, w, C]. A unit without it runs on rows.
 
+    Static execution takes one method where a unit has it, else it computes the whole map:
+
+    - `unit.residual_at(inputs, rows, training=, valid=, outer=)`: f at `rows` (`StaticRows`) of the
+      states [B, H, W, C], as [R, C], and its sum over those of each image, [B, C]; batch
+      statistics of what is computed there are those of `rows.held`.
+
     `valid`, `outer` and `inner` are bool maps [B, H, W] or None. `valid` marks what is not padding;
     batch statistics are taken over `outer` up to the first convolution, over `inner` after it, and
     over `valid` where these are None.

@@ -30,6 +30,11 @@ def share_for_map_in_training(filters: int) -> float:
     return 0.3 + filters / 512
 
 
+def share_for_static_rows(filters: int) -> float:
+    """Capacity up to which static execution gathers rows instead of computing the whole map."""
+    return 0.9
+
+
 # The same of the halting scores' sums over neighbours, which are of nine columns at any width.
 SHARE_FOR_MAP_OF_SUMS = 0.3
 

@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sact_tf.layers.execution import EXECUTIONS
 from sact_tf.models.plain_network import plain_network
 from sact_tf.models.settings import set_execution
 
 PLAIN = "plain"
+# "static" is for compilers, and the same as "masked" without capacities.
+_EXECUTIONS = ("masked", "tiled", "auto")
 
 
 class CompiledNetwork:
@@ -43,7 +44,7 @@ class CompiledNetwork:
 def compile_executions(
     model: keras.Model,
     batches: Sequence[np.ndarray | tf.Tensor],
-    executions: Iterable[str] = EXECUTIONS,
+    executions: Iterable[str] = _EXECUTIONS,
 ) -> dict[str, CompiledNetwork]:
     """The plain network of a model's weights, and the model in each execution.
 

@@ -40,6 +40,26 @@ def capacity_count(share: float, count: int | tf.Tensor) -> int | tf.Tensor:
     return tf.minimum(tf.maximum(rounded, 1), count)
 
 
+def most_positions(
+    maps: tf.Tensor, share: float, tile_size: int = 1, per: str = "image"
+) -> int | tf.Tensor:
+    """How many positions of an image (of a batch) `admit` lets go on at most.
+
+    Args:
+        maps: [B, H, W].
+        share, tile_size, per: as there.
+
+    Returns:
+        An int; an int32 scalar tensor where the maps' shape is not known.
+    """
+    batch, height, width = _sizes(maps)
+    images = batch if per == "batch" else 1
+    tiles = strided_size(height, tile_size) * strided_size(width, tile_size)
+    number = capacity_count(share, images * tiles) * tile_size**2
+    size = images * height * width
+    return tf.minimum(number, size) if tf.is_tensor(size) else min(number, size)
+
+
 def admit(
     going_on: tf.Tensor,
     remainder: tf.Tensor,
@@ -62,10 +82,7 @@ def admit(
     Returns:
         bool [B, H, W].
     """
-    height, width = (
-        tf.shape(going_on)[axis] if going_on.shape[axis] is None else going_on.shape[axis]
-        for axis in (1, 2)
-    )
+    _, height, width = _sizes(going_on)
     level = tf.round(tf.stop_gradient(remainder) * _LEVELS)
     tiles = _largest_of_tiles(tf.where(going_on, level, -1), tile_size, height, width)
     chosen = _largest(tiles, share, per)
@@ -77,15 +94,19 @@ def admit(
 
 def _largest(priority, share, per):
     """Which entries of maps are among the `share` largest ones, the first of equal ones: bool."""
-    shape = tf.shape(priority)
-    rows = tf.reshape(priority, [shape[0], -1] if per == "image" else [1, -1])
-    static = priority.shape[1:] if per == "image" else priority.shape
-    count = tf.shape(rows)[1] if static.num_elements() is None else static.num_elements()
+    batch, height, width = _sizes(priority)
+    count = height * width * (batch if per == "batch" else 1)
+    rows = tf.reshape(priority, [tf.shape(priority)[0] if per == "image" else 1, count])
     values, places = tf.math.top_k(rows, capacity_count(share, count))
     # The last that is taken tells all others, for equal values come in their order.
     value, place = values[:, -1:], places[:, -1:]
     chosen = (rows > value) | ((rows == value) & (tf.range(count) <= place))
-    return tf.reshape(chosen, shape)
+    return tf.reshape(chosen, tf.shape(priority))
+
+
+def _sizes(maps):
+    dynamic = tf.shape(maps)
+    return [dynamic[n] if side is None else side for n, side in enumerate(maps.shape[:3])]
 
 
 def _largest_of_tiles(maps, tile_size, height, width):

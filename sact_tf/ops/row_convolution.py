@@ -261,6 +261,19 @@ def sum_neighbours(planes: tf.Tensor) -> tf.Tensor:
     return _shift_and_add(rows, axis=1)
 
 
+def sum_neighbour_columns(columns: tf.Tensor) -> tf.Tensor:
+    """`sum_neighbours` of planes that are channels: [B, H, W, 9] -> [B, H, W]."""
+    height, width = tf.unstack(tf.shape(columns)[1:3])
+    padded = tf.pad(columns, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    return tf.add_n(
+        [
+            padded[:, dy : dy + height, dx : dx + width, 3 * dy + dx]
+            for dy in range(3)
+            for dx in range(3)
+        ]
+    )
+
+
 def sum_neighbours_by_convolutions(maps: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """A product with nine columns and `sum_neighbours` of it, in few operations, for converters.
 

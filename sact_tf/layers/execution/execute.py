@@ -17,7 +17,7 @@ from sact_tf.ops.conversion import is_converting
 from sact_tf.ops.devices import in_xla
 from sact_tf.ops.windows import window_grid
 
-EXECUTIONS = ("masked", "tiled", "auto")
+EXECUTIONS = ("masked", "tiled", "auto", "static")
 _ROWS = Costs(rows=(0.0, 1.0))
 
 
@@ -42,7 +42,7 @@ def execute(
             `ResidualUnit` describes.
         policy: when they halt.
         entry: what the entry units gave.
-        execution: "masked", "tiled" or "auto"; see `AdaptiveBlock`.
+        execution: "masked", "tiled", "auto" or "static"; see `AdaptiveBlock`.
         statistics: "full" or "evaluated"; where training takes the batch statistics.
         costs: by which "tiled" and "auto" choose the form of a unit in inference; training runs on
             rows.
@@ -50,11 +50,14 @@ def execute(
     Raises:
         NotImplementedError: tiled or auto inside a function that XLA compiles.
         TypeError: tiled or auto SACT of units that cannot run on rows.
-        ValueError: tiled or auto training with statistics of the full map.
+        ValueError: tiled, auto or static training with statistics of the full map.
     """
     if execution == "masked" or policy.kind is None:
         return run_masked(units, policy, entry, statistics)
-    _check_supported(units, policy, entry, execution, statistics)
+    _check_statistics(entry, execution, statistics)
+    if execution == "static":
+        return run_masked(units, policy, entry, "evaluated", in_rows=policy.kind == "sact")
+    _check_supported(units, policy, execution)
     if policy.kind == "act":
         return run_tiled_images(units, policy, entry)
     forms = _compact_forms(units, policy, entry, costs)
@@ -75,18 +78,22 @@ def _compact_forms(units, policy, entry, costs):
     return [PricedForm(forms[name], line) for name, line in candidates.items()]
 
 
-def _check_supported(units, policy, entry, execution, statistics):
-    """Raises where the number of active rows cannot be dynamic, or statistics not be had."""
-    if in_xla():
-        raise NotImplementedError(
-            f"execution={execution!r} has shapes that depend on the image, which XLA "
-            "(jit_compile=True, TPU) cannot compile: use execution='masked' there "
-            "(sact_tf.set_execution(model, 'masked'))"
-        )
+def _check_statistics(entry, execution, statistics):
+    """Raises where statistics cannot be had."""
     if entry.training and statistics == "full":
         raise ValueError(
             f"execution={execution!r} does not compute the full map, whose batch statistics "
             "statistics='full' asks for in training: use statistics='evaluated' (or None)"
+        )
+
+
+def _check_supported(units, policy, execution):
+    """Raises where the number of active rows cannot be dynamic."""
+    if in_xla():
+        raise NotImplementedError(
+            f"execution={execution!r} has shapes that depend on the image, which XLA "
+            "(jit_compile=True, TPU) cannot compile: use execution='masked' there "
+            "(sact_tf.set_execution(model, 'masked')), or 'static' with capacities"
         )
     reaches = {getattr(unit, "reach", None) for unit in units}
     if policy.kind == "sact" and (len(reaches) > 1 or reaches == {None}):

@@ -40,6 +40,7 @@ class Shift:
         pieces: Sequence[tf.Tensor],
         activate: Callable[[tf.Tensor], tf.Tensor],
         training: bool | None = None,
+        positions: tf.Tensor | None = None,
     ) -> list[tf.Tensor]:
         return [activate(self(piece)) for piece in pieces]
 
