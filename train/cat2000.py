@@ -42,7 +42,10 @@ def define_flags():
         "preprocessing", None, NAMES, "whose pixel scaling; the one saved with the model by default"
     )
     flags.DEFINE_enum(
-        "execution", None, ["masked", "tiled", "auto"], "the one saved with the model by default"
+        "execution",
+        None,
+        ["masked", "tiled", "auto", "static"],
+        "the one saved with the model by default",
     )
     flags.DEFINE_integer("batch_size", 4, "images per model call", lower_bound=1)
     flags.DEFINE_list(

@@ -34,7 +34,7 @@ def define_flags():
     flags.DEFINE_enum(
         "execution",
         None,
-        ["masked", "tiled", "auto"],
+        ["masked", "tiled", "auto", "static"],
         "how blocks run; by default as in the model",
     )
     flags.DEFINE_string(

@@ -113,7 +113,7 @@ class BasicUnit(ResidualUnit):
         valid: tf.Tensor | None = None,
         outer: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """f(x) at static rows, and its sums; see `ResidualUnit`. The first convolution is of the whole map."""
+        """f(x) at static rows, and its sums; the first convolution is of the whole map."""
         read = valid if outer is None else outer
         preact = self.activate(self.preact(inputs, training=training, positions=read))
         first = self.conv1(zero_outside(preact, valid), valid=valid)

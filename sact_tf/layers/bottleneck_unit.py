@@ -158,7 +158,7 @@ class BottleneckUnit(ResidualUnit):
         valid: tf.Tensor | None = None,
         outer: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """f(x) at static rows, and its sums; see `ResidualUnit`. The first convolution is of the whole map."""
+        """f(x) at static rows, and its sums; the first convolution is of the whole map."""
         outer = valid if outer is None else outer
         preact = self.activate(self.preact(inputs, training=training, positions=outer))
         reduced = self._reduce(preact, training, valid, outer)

@@ -6,6 +6,8 @@ time, never results. The tables and the commands are in docs/performance.md. Wha
 choose by is in `costs.py`, and can be measured anew.
 """
 
+import math
+
 # From this width on a 3x3 convolution of a small map is faster as a gather and a product, which
 # don't depend on how the map's size suits the convolution's kernels. 2026-11-25, in the network:
 # python -m benchmarks.tiled_execution --depth=101 --image_size=600x1000 --flops_ratio=0.56
@@ -30,9 +32,17 @@ def share_for_map_in_training(filters: int) -> float:
     return 0.3 + filters / 512
 
 
-def share_for_static_rows(filters: int) -> float:
-    """Capacity up to which static execution gathers rows instead of computing the whole map."""
-    return 0.9
+def share_for_static_rows(filters: int, reach: int) -> float:
+    """Capacity up to which static execution gathers rows instead of computing the whole map.
+
+    2026-11-27, compiled by XLA: two units after the first of a block, halting scores included, at
+    0.4 and 0.8 of the positions. Bottlenecks (reach 1), one image of 600x1000, cost as much in rows
+    as densely at 0.61 (64 filters), 0.85, 0.93 and 0.88 (512) of the positions; basic units of 12
+    to 48 channels, whose first of two 3x3 convolutions stays dense, at about 0.35.
+    """
+    if reach > 1:
+        return 0.35
+    return min(max(0.6 + 0.25 * math.log2(filters / 64), 0.3), 0.9)
 
 
 # The same of the halting scores' sums over neighbours, which are of nine columns at any width.

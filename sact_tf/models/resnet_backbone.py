@@ -32,7 +32,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
         base_channels: filters of the first stage's units.
         halting: None (plain ResNet), "act" or "sact".
         tile_size: int, or one int per block; see `AdaptiveBlock`.
-        execution: "masked", "tiled" or "auto", or one per block; see `sact_tf.set_execution`.
+        execution: "masked", "tiled", "auto" or "static", or one per block; see `AdaptiveBlock`.
         statistics: None, "full" or "evaluated"; see `AdaptiveBlock`.
         costs: None, or one for all blocks, or one per block; see `AdaptiveBlock`.
         capacities: None, or one for all blocks, or one per block; see `AdaptiveBlock`.

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sact_tf.layers import tuning
 from tests.layers.scripted_score import assert_same_run, make_block, run_block
 
 SHAPE = (3, 5, 7)
 FALLING = (0.7, 0.4, 0.1)
+
+
+@pytest.fixture(autouse=True)
+def rows_always_pay(monkeypatch):
+    monkeypatch.setattr(tuning, "share_for_static_rows", lambda filters, reach: 0.99)
 
 
 def inputs(shape=SHAPE, seed=0):
@@ -65,7 +71,11 @@ def test_padded_batches(unit, tile_size, training):
 
 @pytest.mark.parametrize(
     ("unit", "per", "tile_size", "training"),
-    [("bottleneck", "image", 1, True), ("basic", "batch", 2, True), ("bottleneck", "batch", 2, False)],
+    [
+        ("bottleneck", "image", 1, True),
+        ("basic", "batch", 2, True),
+        ("bottleneck", "batch", 2, False),
+    ],
 )
 def test_compiled_by_xla(unit, per, tile_size, training):
     """A function of any size, forward and backward; float32, as XLA is used."""
@@ -116,7 +126,10 @@ def test_without_capacities_everything_is_computed(halting):
         assert_same_run(received, expected, 1e-12)
 
 
-def test_units_compute_as_many_rows_as_may_enter():
+@pytest.mark.parametrize(("limit", "in_rows"), [(0.9, [2, 3]), (0.2, [3]), (0.05, [])])
+def test_units_compute_as_many_rows_as_may_enter(limit, in_rows, monkeypatch):
+    """Or the whole map, where rows do not pay."""
+    monkeypatch.setattr(tuning, "share_for_static_rows", lambda filters, reach: limit)
     block = make_block(num_units=np.full(SHAPE, 4), capacities=[1.0, 0.4, 0.1])
     seen = []
     for index, unit in enumerate(block.units):
@@ -129,7 +142,7 @@ def test_units_compute_as_many_rows_as_may_enter():
         object.__setattr__(unit, "residual_at", spy)
     block.execution = "static"
     block(inputs())
-    assert seen == [(2, 3 * 14), (3, 3 * 4)]
+    assert seen == [(unit, 3 * {2: 14, 3: 4}[unit]) for unit in in_rows]
 
 
 def test_gradient_by_finite_differences():

@@ -85,4 +85,6 @@ def _moved(mean, total, state, valid):
 
 
 def _pays_in_rows(unit, share):
-    return hasattr(unit, "residual_at") and share <= tuning.share_for_static_rows(unit.filters)
+    if not hasattr(unit, "residual_at"):
+        return False
+    return share <= tuning.share_for_static_rows(unit.filters, unit.reach)

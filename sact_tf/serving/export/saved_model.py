@@ -34,7 +34,7 @@ def export(
     Args:
         model: an `ImageClassifier` or a `FasterRCNN`.
         output_dir: the folder to make, whose name is the version: a positive integer.
-        execution: "masked", "tiled" or "auto"; None keeps the model's.
+        execution: "masked", "tiled", "auto" or "static"; None keeps the model's.
         preprocessing: how an image becomes the network's input; None takes the model's.
         top: how many classes a classifier lists for each image.
         fold_batch_norm: whether to fold batch normalizations into convolutions (`folded_copy`).

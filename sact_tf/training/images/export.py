@@ -39,7 +39,7 @@ def export_model(
         output: the ONNX file; None for a SavedModel.
         images: images like those to come (a file, a pattern or a folder), by which the ways to
             compute are measured on this machine before the export; None leaves the model's costs.
-        execution: "masked", "tiled" or "auto"; None keeps the model's.
+        execution: "masked", "tiled", "auto" or "static"; None keeps the model's.
         ponder_map: whether an ONNX file also tells what was spent, and where.
         preprocessing: in place of the model's, as YAML.
         **options: `top` and `fold_batch_norm` of `export` and `export_onnx`.
@@ -79,9 +79,9 @@ def export_model(
 def _tune(model: keras.Model, pattern: str, execution: str | None) -> None:
     """Images that differ in size run one at a time, so the first is taken alone."""
     chosen = {execution} if execution else {block.execution for block in model.backbone.blocks}
-    if "masked" in chosen:
+    if chosen & {"masked", "static"}:
         raise UserError(
-            "--tune: masked execution has no choice, expected --execution=tiled or auto"
+            "--tune: masked and static execution have no choice, expected --execution=tiled or auto"
         )
     images = network_inputs(model, pattern, MOST_IMAGES)
     if not images:
