@@ -237,6 +237,24 @@ def test_the_cheapest_form_runs(execution, rows, windows, runs):
     assert seen == runs
 
 
+@pytest.mark.parametrize(
+    ("rows", "runs"),
+    [((0.05, 1), {"dense": [], "rows": [1, 2]}), ((0.15, 1), {"dense": [1, 2], "rows": []})],
+)
+@pytest.mark.parametrize("unit", ["bottleneck", "basic"])
+def test_a_short_block_decides_once(unit, rows, runs):
+    """At 0.9 of the positions, and not again at a half of them."""
+    num_units = np.minimum(FALLING, 3)
+    block = make_block(unit, num_units, length=3, costs={"rows": rows})
+    seen = {"dense": spied(block, "advance"), "rows": spied(block, "residual_rows")}
+    block.execution = "auto"
+    received = run_block(block, inputs())
+    assert seen == runs
+    block.execution = "masked"
+    assert_same_run(received, run_block(block, inputs()), 1e-8)
+    np.testing.assert_array_equal(received["exact"][0], num_units)
+
+
 @pytest.mark.parametrize("execution", ["tiled", "auto"])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Auto execution: each unit runs densely or in a compact form, whichever costs least.
 
 The active set only shrinks within a block, so a block starts with dense units and changes over to
-rows or windows once, before the first unit for which these are few enough.
+rows or windows once, before the first unit for which these are few enough. A short block decides
+once, before its first unit: each decision takes time itself, which is what a small network has
+least of.
 """
 
 import functools
@@ -12,12 +14,29 @@ import tensorflow as tf
 
 from sact_tf.layers.execution.choice import PricedForm, cheapest
 from sact_tf.layers.execution.interface import BlockResult, Entry
-from sact_tf.layers.execution.tiled import run_first_score
+from sact_tf.layers.execution.tiled import run_first_score, run_in
 from sact_tf.layers.halting_policy import HaltingPolicy
 from sact_tf.ops import flops as flops_ops
 from sact_tf.ops.halting import HaltingState
 
+_MOST_UNITS_DECIDED_AT_ONCE = 2
 _DENSE = 0  # form i of the compact ones is number i + 1
+
+
+class DenseWork(NamedTuple):
+    """What is carried from one unit on whole maps to the next.
+
+    Attributes:
+        state: [B, H, W, C]. States.
+        output: [B, H, W, C]. States so far weighted by the halting distribution (eq. 10).
+        halting: `HaltingState` of maps [B, H, W].
+        mean: [B, C]. Mean of each image's states.
+    """
+
+    state: tf.Tensor
+    output: tf.Tensor
+    halting: HaltingState
+    mean: tf.Tensor
 
 
 class MixedWork(NamedTuple):
@@ -52,6 +71,8 @@ def run_auto(
     weights, flops = [first.weight], first.flops
     if len(units) == 1:
         return BlockResult(state, first.halting, weights, flops)
+    if len(units) - 1 <= _MOST_UNITS_DECIDED_AT_ONCE:
+        return _decide_once(units, policy, entry, priced, first)
     forms = [each.form for each in priced]
     chunks: list[list[Any]] = [[] for _ in forms]
     present = flops_ops.map_positions(tf.shape(state), valid)
@@ -74,6 +95,27 @@ def run_auto(
     output = _put_together(mixed, forms, chunks)
     output = tf.ensure_shape(output, state.shape)
     return BlockResult(output, mixed.halting, weights, flops)
+
+
+def _decide_once(units, policy, entry, priced, first):
+    """The whole block in the form that is the cheapest for what is active after the entry."""
+    branches = [functools.partial(_run_all_dense, units, policy, entry, first)]
+    branches += [
+        functools.partial(run_in, each.form, units, policy, entry, first) for each in priced
+    ]
+    return tf.switch_case(_best(priced, first.halting.active), branches)
+
+
+def _run_all_dense(units, policy, entry, first):
+    state, valid = entry.state, entry.valid
+    present = flops_ops.map_positions(tf.shape(state), valid)
+    work = DenseWork(state, _weighted(state, first.weight), first.halting, first.mean)
+    weights, flops = [first.weight], first.flops
+    for index, unit in enumerate(units[1:], start=1):
+        work, weight, unit_flops = _dense_unit(unit, policy, index, work, present, valid)
+        weights.append(weight)
+        flops += unit_flops
+    return BlockResult(work.output, work.halting, weights, flops)
 
 
 def _best(priced, active):
@@ -127,24 +169,28 @@ def _run_compact(unit, policy, index, mixed, forms, number):
 
 
 def _run_dense(unit, policy, index, mixed, forms, present, valid):
-    """A unit on the whole map."""
-    active = mixed.halting.active
+    dense = DenseWork(mixed.state, mixed.output, mixed.halting, mixed.mean)
+    dense, weight, flops = _dense_unit(unit, policy, index, dense, present, valid)
+    return mixed._replace(**dense._asdict()), weight, _nothing_left(mixed, forms), flops
+
+
+def _dense_unit(unit, policy, index, work, present, valid):
+    """A unit on the whole map: `(work, weight, flops)`."""
+    active = work.halting.active
     flops = tf.cond(
         tf.reduce_all(active),
         lambda: policy.flops_at(index, unit, present, present),
-        lambda: policy.flops(index, unit, active, mixed.state, valid),
+        lambda: policy.flops(index, unit, active, work.state, valid),
     )
-    state, total = unit.advance(mixed.state, active, valid)
-    mean, score = mixed.mean, None
+    state, total = unit.advance(work.state, active, valid)
+    mean, score = work.mean, None
     if policy.has_score(index):
         count = tf.cast(present, mean.dtype)
         mean += tf.math.divide_no_nan(total, count[:, tf.newaxis])
         score = policy.score(index, state, False, valid, mean=mean)
-    halting, weight = policy.step(index, mixed.halting, score)
-    output = mixed.output + _weighted(state, weight)
-    finished = _nothing_left(mixed, forms)
-    mixed = mixed._replace(state=state, output=output, halting=halting, mean=mean)
-    return mixed, weight, finished, flops
+    halting, weight = policy.step(index, work.halting, score)
+    output = work.output + _weighted(state, weight)
+    return DenseWork(state, output, halting, mean), weight, flops
 
 
 def _nothing_left(mixed, forms):

@@ -2,14 +2,13 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
 from sact_tf.layers.execution.choice import PricedForm, cheapest
-from sact_tf.layers.execution.interface import BlockResult, Entry
+from sact_tf.layers.execution.interface import BlockResult, CompactForm, Entry, First
 from sact_tf.layers.halting_policy import HaltingPolicy
-from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.positions import mean_over
 from sact_tf.ops.precision import at_least_float32
 
@@ -21,14 +20,17 @@ def run_tiled(
     first = run_first_score(policy, entry)
     if len(units) == 1:
         return BlockResult(entry.state, first.halting, [first.weight], first.flops)
-    runs = [functools.partial(_run_in, each.form, units, policy, entry, first) for each in priced]
+    runs = [functools.partial(run_in, each.form, units, policy, entry, first) for each in priced]
     if len(runs) == 1:
         return runs[0]()
     best = cheapest([each.cost(first.halting.active) for each in priced])
     return tf.switch_case(best, runs)
 
 
-def _run_in(form, units, policy, entry, first):
+def run_in(
+    form: CompactForm, units: Sequence[Any], policy: HaltingPolicy, entry: Entry, first: First
+) -> BlockResult:
+    """Runs the units after the entry, which gave `first`, in one compact form."""
     weights, chunks, flops = [first.weight], [], first.flops
     work = form.gather(entry.state, None, first.halting, first.mean)
     for index, unit in enumerate(units[1:], start=1):
@@ -39,15 +41,6 @@ def _run_in(form, units, policy, entry, first):
         weights.append(weight)
         chunks.append(finished)
     return BlockResult(form.put_into(entry.state, chunks), work.halting, weights, flops)
-
-
-class First(NamedTuple):
-    """After the first unit: `HaltingState`, weight [B, H, W], mean [B, C], int64 FLOPs [B]."""
-
-    halting: HaltingState
-    weight: tf.Tensor
-    mean: tf.Tensor
-    flops: tf.Tensor
 
 
 def run_first_score(policy: HaltingPolicy, entry: Entry) -> First:
