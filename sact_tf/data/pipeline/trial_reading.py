@@ -3,6 +3,7 @@
 import concurrent.futures
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -49,7 +50,7 @@ def unreadable(read: Callable[[int], object], count: int) -> dict[int, UserError
                 errors[index] = error
             if time.monotonic() - reported > _PROGRESS_SECONDS:
                 reported = time.monotonic()
-                _logger.warning("checking images: %d of %d", index + 1, count)
+                print(f"checking images: {index + 1} of {count}", file=sys.stderr, flush=True)
     return errors
 
 

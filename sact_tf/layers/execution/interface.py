@@ -29,22 +29,6 @@ class Entry(NamedTuple):
     training: bool | None
 
 
-class First(NamedTuple):
-    """What follows from the halting score after the last entry unit, which runs everywhere.
-
-    Attributes:
-        halting: the `HaltingState` then.
-        weight: that unit's in the halting distribution, of the shape of the halting state.
-        mean: [B, C]. Mean of each image's states; None where nobody has asked for it.
-        flops: int64 [B]. Operations of the score.
-    """
-
-    halting: HaltingState
-    weight: tf.Tensor
-    mean: tf.Tensor | None
-    flops: tf.Tensor
-
-
 class BlockResult(NamedTuple):
     """What the execution of a block computed.
 

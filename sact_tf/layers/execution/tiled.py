@@ -2,15 +2,32 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from sact_tf.layers.execution.choice import PricedForm, cheapest
-from sact_tf.layers.execution.interface import BlockResult, CompactForm, Entry, First
+from sact_tf.layers.execution.interface import BlockResult, CompactForm, Entry
 from sact_tf.layers.halting_policy import HaltingPolicy
+from sact_tf.ops.halting import HaltingState
 from sact_tf.ops.positions import mean_over
 from sact_tf.ops.precision import at_least_float32
+
+
+class First(NamedTuple):
+    """What follows from the halting score after the last entry unit, which runs everywhere.
+
+    Attributes:
+        halting: the `HaltingState` then.
+        weight: [B, H, W]. That unit's in the halting distribution.
+        mean: [B, C]. Mean of each image's states.
+        flops: int64 [B]. Operations of the score.
+    """
+
+    halting: HaltingState
+    weight: tf.Tensor
+    mean: tf.Tensor
+    flops: tf.Tensor
 
 
 def run_tiled(
