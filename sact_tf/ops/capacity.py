@@ -8,6 +8,7 @@ capacity halts.
 B batch, H W map, k tile size.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from sact_tf.ops.positions import strided_size
@@ -15,8 +16,6 @@ from sact_tf.ops.tiles import spread_tiles
 
 PER = ("image", "batch")
 
-# Shares are kept in millionths, counts are integers: the same on every device.
-_PARTS = 10**6
 # Remainders this near are equal. Executions differ by rounding, which must not choose among
 # positions that look the same.
 _LEVELS = 2.0**14
@@ -32,11 +31,11 @@ def capacity_count(share: float, count: int | tf.Tensor) -> int | tf.Tensor:
     Returns:
         An int, or an int32 scalar tensor.
     """
-    doubled = 2 * round(share * _PARTS)
+    # In float32 everywhere: other runtimes have no division of wide integers.
+    share, half = np.float32(share), np.float32(0.5)
     if not tf.is_tensor(count):
-        return min(max((doubled * count + _PARTS) // (2 * _PARTS), 1), count)
-    wide = tf.cast(count, tf.int64)
-    rounded = tf.cast((doubled * wide + _PARTS) // (2 * _PARTS), tf.int32)
+        return min(max(int(share * np.float32(count) + half), 1), count)
+    rounded = tf.cast(tf.cast(count, tf.float32) * share + half, tf.int32)
     return tf.minimum(tf.maximum(rounded, 1), count)
 
 

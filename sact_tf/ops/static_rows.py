@@ -65,7 +65,7 @@ def _rank(active):
     ones = tf.cast(active, tf.float32)
     in_line = tf.tensordot(ones, _up_to(width, 0), 1)
     above = tf.matmul(in_line[..., -1], _up_to(height, 1))
-    rank = tf.cast(in_line + above[..., tf.newaxis], tf.int32)
+    rank = tf.cast(in_line + tf.expand_dims(above, -1), tf.int32)
     return rank, tf.reduce_sum(tf.cast(active, tf.int32), axis=[1, 2])
 
 

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
-from sact_tf.layers.execution import EXECUTIONS
 from sact_tf.training.classification import builders
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import dump_config, load_config
 from tests.benchmarks.test_programs import start
 from tests.data.picture_files import write_picture
 from tests.training import running
+
+EXECUTIONS = ("masked", "tiled", "auto")
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,15 @@ def test_a_wrong_batch_is_named(batch):
     done = start("trained_network", "--model=nowhere", f"--batch={batch}")
     assert done.returncode == 2 and "--batch: expected positive ints" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_capacities_are_judged_on_other_images(run, tmp_path):
+    file = tmp_path / "out.json"
+    done = start(
+        "capped_network", f"--model={run}", "--caps=1,=0.1", "--images=8", f"--json={file}"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    free, whole, tenth = json.loads(file.read_text())["rows"]
+    assert free["flops_ratio"] == whole["flops_ratio"] and whole["cut"] == 0
+    assert tenth["flops_ratio"] <= tenth["flops_at_most"] < free["flops_ratio"]
+    assert tenth["limited"] == 1 and f"{tenth['flops_ratio']:.3f}" in done.stdout

@@ -4,17 +4,29 @@ import keras
 import numpy as np
 import pytest
 
+import sact_tf
+from sact_tf.layers import tuning
 from tests.models.networks import images, make_classifier
 
 interpreter = pytest.importorskip("ai_edge_litert.interpreter")
 
 
 @pytest.mark.parametrize(
-    "net, halting, tile_size", [("imagenet", "sact", 1), ("cifar", "sact", 2), ("cifar", "act", 1)]
+    "net, halting, tile_size, capacities",
+    [
+        ("imagenet", "sact", 1, None),
+        ("cifar", "sact", 2, None),
+        ("cifar", "act", 1, None),
+        ("imagenet", "sact", 1, 0.3),
+        ("cifar", "sact", 2, {"shares": 0.3, "per": "batch"}),
+    ],
 )
-def test_litert(net, halting, tile_size, tmp_path):
-    """One file for images of every size."""
+def test_litert(net, halting, tile_size, capacities, tmp_path, monkeypatch):
+    """One file for images of every size, without operations of TensorFlow; capped ones static."""
     model = make_classifier(net, halting, tile_size=tile_size)
+    if capacities is not None:
+        monkeypatch.setattr(tuning, "share_for_static_rows", lambda filters, reach: 0.99)
+        sact_tf.set_execution(sact_tf.set_capacities(model, capacities), "static")
     units = {name: halts["num_units"] for name, halts in model.backbone.halting.items()}
     outputs = keras.Model(model.inputs, {"logits": model.output, **units})
     path = tmp_path / "model.tflite"
