@@ -7,11 +7,14 @@
 """
 
 import argparse
+import pathlib
+import sys
 
 import keras
 
 import sact_tf
 from sact_tf.data import ImageFolder
+from sact_tf.errors import UserError
 from sact_tf.serving.export import export
 
 
@@ -20,7 +23,7 @@ def main():
     parser.add_argument("--images", required=True, help="folder with one folder per class")
     parser.add_argument("--output_dir", required=True, help="its last part is a version: photos/1")
     parser.add_argument(
-        "--source", default="ResNet50V2", help="name in keras.applications, or a file of weights"
+        "--weights", default="ResNet50V2", help="name in keras.applications, or a file of weights"
     )
     parser.add_argument("--flops_budget", type=float, default=0.6)
     parser.add_argument("--image_size", type=int, default=224)
@@ -28,12 +31,14 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--steps", type=int, help="per epoch; default: each image once")
     args = parser.parse_args()
+    if pathlib.Path(args.output_dir).exists():  # Not after the training.
+        parser.error(f"--output_dir={args.output_dir}: exists")
 
     data = ImageFolder(
         args.images, preprocessing={"name": "imagenet", "image_size": args.image_size}
     )
     model = sact_tf.models.from_keras_application(
-        args.source,
+        args.weights,
         halting="sact",
         num_classes=data.num_classes,
         class_names=data.class_names,
@@ -62,4 +67,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

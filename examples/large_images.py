@@ -47,6 +47,8 @@ def main():
     parser.add_argument("--frames", type=int, default=10)
     parser.add_argument("--size", type=int, nargs=2, default=(480, 640), help="height and width")
     args = parser.parse_args()
+    if not pathlib.Path(args.model).is_file():
+        parser.error(f"--model={args.model}: no such file")
 
     model = sact_tf.set_execution(keras.models.load_model(args.model), "auto")
     plain = plain_network(model)

@@ -4,6 +4,14 @@
 import os as _os
 import sys as _sys
 
+# `python -m` of a module imports the packages around it first, with "-m" in place of its name. The
+# server's log level has to be set before TensorFlow is imported; see train/__init__.py.
+if _sys.argv[:1] == ["-m"] and "sact_tf.serving.rest" in _sys.orig_argv:
+    if "--verbose" in _sys.argv:
+        _os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
+    else:
+        _os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 _KERAS = _sys.modules.get("keras")
 # Keras itself fails without a word of this where the backend is not installed.
 _BACKEND = _KERAS.config.backend() if _KERAS else _os.environ.get("KERAS_BACKEND") or "tensorflow"

@@ -83,7 +83,7 @@ _MINUTES = {
     "benchmarks": "flags",
 }
 # What belongs to others, or is looked at in a test of its own.
-_OTHERS = ("bazel", "cd", "curl", "docker", "echo", "git", "make", "mkdir", "pip", "tar")
+_OTHERS = (".", "bazel", "cd", "curl", "docker", "echo", "git", "make", "mkdir", "pip", "tar")
 
 
 def _recipe(command):

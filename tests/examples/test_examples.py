@@ -1,5 +1,6 @@
 """The programs in examples/, with few steps."""
 
+import runpy
 import sys
 
 import numpy as np
@@ -49,6 +50,23 @@ def test_large_images_draws_a_ponder_map_per_frame(run, tmp_path):
     assert np.asarray(Image.open(pictures[0])).shape == (40, 56, 3)
 
 
+@pytest.mark.parametrize(
+    ("program", "arguments", "end"),
+    [
+        ("finetune", "--images=nowhere --output_dir=1", "error: nowhere: no such folder"),
+        ("finetune", "--images=nowhere --output_dir=.", 2),
+        ("large_images", "--model=nowhere.keras", 2),
+    ],
+)
+def test_mistakes_end_a_program_with_a_line(program, arguments, end, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["program", *arguments.split()])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"examples.{program}", run_name="__main__", alter_sys=True)
+    assert ended.value.code == end
+    said = capsys.readouterr().err.splitlines()
+    assert not said or said[-1].endswith(("--output_dir=.: exists", "nowhere.keras: no such file"))
+
+
 def test_finetune_exports_a_network_of_its_own_classes(run, tmp_path):
     random = np.random.default_rng(0)
     for name in ("cat", "dog"):
@@ -60,7 +78,7 @@ def test_finetune_exports_a_network_of_its_own_classes(run, tmp_path):
     version = tmp_path / "export" / "1"
     out = run(
         finetune, f"--images={tmp_path / 'photos'}", f"--output_dir={version}",
-        f"--source={tmp_path / 'pretrained.keras'}", "--image_size=64", "--batch_size=2",
+        f"--weights={tmp_path / 'pretrained.keras'}", "--image_size=64", "--batch_size=2",
         "--epochs=1", "--steps=2", "--flops_budget=0.99",
     )  # fmt: skip
     assert "% of the plain network's" in out

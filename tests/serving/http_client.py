@@ -29,7 +29,7 @@ class Server:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={name: os.environ[name] for name in os.environ if name != "TF_CPP_MIN_LOG_LEVEL"},
         )
         self.errors = []
         # Read as it comes, or the process would wait for room in the pipe.
@@ -59,7 +59,9 @@ class Server:
     def stop(self):
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        code = self.process.wait(60)
+        self._reader.join()
+        return code
 
     def request(self, method, path, body=None, headers=None):
         """Returns `(status, JSON)`."""

@@ -293,6 +293,7 @@ def test_overload_is_refused_and_requests_under_way_are_finished(exported):
             assert busy.stop() == 0
             assert under_way.result() == 200
         assert "all requests are answered" in busy.process.stdout.read()
+        assert busy.errors == []  # nothing of TensorFlow either
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", busy.port))
 

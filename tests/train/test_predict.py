@@ -103,6 +103,8 @@ def test_an_existing_file_or_folder_is_no_pattern(tmp_path, monkeypatch):
     assert found("set [1]/**/*.png") == ["set [1]/a.png", "set [1]/in  it/b.png"]
     with pytest.raises(UserError, match="--images: expected .* received an empty text"):
         find_images("")
+    with pytest.raises(UserError, match="--tune=nowhere: no such file"):
+        find_images("nowhere", "tune")
 
 
 def test_a_folder_is_listed_as_for_training(photos, tmp_path, capsys):

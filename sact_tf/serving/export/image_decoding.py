@@ -265,9 +265,11 @@ def _reader(data):
         places = tf.expand_dims(_int64(position), -1) + tf.range(length, dtype=tf.int64)
         places = tf.where((places >= 0) & (places < size), places, size)
         found = tf.cast(tf.gather(content, places), tf.int64)
-        powers = tf.constant([256**power for power in range(length - 1, -1, -1)], tf.int64)
+        # Not reversed in the graph: Grappler takes a few ints for a shape, and gives up at it.
+        from_small = [256**power for power in range(length)]
+        powers = tf.constant(from_small[::-1], tf.int64)
         if little is not None:
-            powers = tf.where(little, powers[::-1], powers)
+            powers = tf.where(little, tf.constant(from_small, tf.int64), powers)
         return tf.reduce_sum(found * powers, axis=-1)
 
     return read

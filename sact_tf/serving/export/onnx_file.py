@@ -22,6 +22,7 @@ from sact_tf.ops.conversion import converting
 from sact_tf.paths import check_encoding
 from sact_tf.serving.export.check import check_onnx
 from sact_tf.serving.export.class_names import names_of_classes
+from sact_tf.serving.export.log_lines import grappler_silenced
 from sact_tf.serving.export.network import exported_network
 from sact_tf.serving.export.onnx_suppression import OPERATION, convert_suppression
 
@@ -113,12 +114,13 @@ def to_onnx(network: keras.Model, answer: Callable[[tf.Tensor], dict[str, tf.Ten
         with converting(channels_last=by_position):
             return answer(images)
 
-    converted, _ = tf2onnx.convert.from_function(
-        traced,
-        input_signature=[spec],
-        opset=_OPSET,
-        custom_op_handlers={OPERATION: (convert_suppression, [])},
-    )
+    with grappler_silenced():
+        converted, _ = tf2onnx.convert.from_function(
+            traced,
+            input_signature=[spec],
+            opset=_OPSET,
+            custom_op_handlers={OPERATION: (convert_suppression, [])},
+        )
     return converted
 
 

@@ -83,7 +83,7 @@ def _tune(model: keras.Model, pattern: str, execution: str | None) -> None:
         raise UserError(
             "--tune: masked and static execution have no choice, expected --execution=tiled or auto"
         )
-    images = network_inputs(model, pattern, MOST_IMAGES)
+    images = network_inputs(model, pattern, MOST_IMAGES, "tune")
     if not images:
         raise UserError(f"--tune={pattern}: none of the images can be read")
     if len({image.shape for image in images}) > 1:

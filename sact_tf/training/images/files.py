@@ -18,7 +18,7 @@ class ImageFiles:
     """The files that `--images` means.
 
     Args:
-        pattern: a path, a pattern or a folder, see `find_images`.
+        pattern, flag: a path, a pattern or a folder, and what it was given as: see `find_images`.
 
     Attributes:
         paths: the files, sorted.
@@ -28,8 +28,8 @@ class ImageFiles:
         UserError: there are none.
     """
 
-    def __init__(self, pattern: str):
-        self.paths = find_images(pattern)
+    def __init__(self, pattern: str, flag: str = "images"):
+        self.paths = find_images(pattern, flag)
         self.skipped: dict[str, str] = {}
 
     def for_each(
@@ -57,25 +57,29 @@ class ImageFiles:
         return len(self.skipped)
 
 
-def find_images(pattern: str) -> list[pathlib.Path]:
+def find_images(pattern: str, flag: str = "images") -> list[pathlib.Path]:
     """Lists the files that a path, a pattern or a folder (with its sub-folders) means, sorted.
 
     Of a folder the files that are images by their names, as for training (see `ImageListing`); what
     else is there is counted on stderr. Files that are named, or that a pattern matches, are all
     taken, unless they are in a folder that programs keep for themselves; each of them once.
 
+    Args:
+        pattern: what a flag has.
+        flag: its name, for messages.
+
     Raises:
         UserError: there are none.
     """
     if not pattern:
-        raise UserError("--images: expected a file, a pattern or a folder, received an empty text")
+        raise UserError(f"--{flag}: expected a file, a pattern or a folder, received an empty text")
     path = pathlib.Path(pattern).expanduser()
     if path.is_dir():
         listing = ImageListing({"": path})
         passed_over = "; ".join(listing.passed_over())
         if not listing.images[""]:
             raise UserError(
-                f"--images={pattern}: there are no images in the folder (looked for files ending "
+                f"--{flag}={pattern}: there are no images in the folder (looked for files ending "
                 f"in {', '.join(sorted(EXTENSIONS))})" + (passed_over and f"; {passed_over}")
             )
         if passed_over:
@@ -88,7 +92,7 @@ def find_images(pattern: str) -> list[pathlib.Path]:
         folder = next(part for part in (path, *path.parents) if part.exists())
         files = _matching(folder, str(path.relative_to(folder)))
     if not files:
-        raise UserError(f"--images={pattern}: no such file, and nothing matches")
+        raise UserError(f"--{flag}={pattern}: no such file, and nothing matches")
     return sorted(files)
 
 

@@ -10,12 +10,14 @@ from sact_tf.detection import preprocessing as detection_preprocessing
 from sact_tf.training.images.files import ImageFiles
 
 
-def network_inputs(model: keras.Model, pattern: str, most: int) -> list[np.ndarray]:
+def network_inputs(
+    model: keras.Model, pattern: str, most: int, flag: str = "images"
+) -> list[np.ndarray]:
     """Reads and preprocesses image files, as many as can be read of the first `most`.
 
     Args:
         model: an `ImageClassifier` or a `FasterRCNN` that knows its preprocessing.
-        pattern: a path, a pattern or a folder, see `find_images`.
+        pattern, flag: a path, a pattern or a folder, and what it was given as: see `find_images`.
         most: files.
 
     Returns:
@@ -34,7 +36,7 @@ def network_inputs(model: keras.Model, pattern: str, most: int) -> list[np.ndarr
         image = prepare(read_image(path))
         return (image[0] if isinstance(image, tuple) else image).numpy()
 
-    files = ImageFiles(pattern)
+    files = ImageFiles(pattern, flag)
     files.paths = files.paths[:most]
     images = [image for _, image in files.for_each(read)]
     files.report_skipped()
