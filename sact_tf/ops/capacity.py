@@ -32,10 +32,10 @@ def capacity_count(share: float, count: int | tf.Tensor) -> int | tf.Tensor:
         An int, or an int32 scalar tensor.
     """
     # In float32 everywhere: other runtimes have no division of wide integers.
-    share, half = np.float32(share), np.float32(0.5)
+    exact, half = np.float32(share), np.float32(0.5)
     if not tf.is_tensor(count):
-        return min(max(int(share * np.float32(count) + half), 1), count)
-    rounded = tf.cast(tf.cast(count, tf.float32) * share + half, tf.int32)
+        return min(max(int(exact * np.float32(count) + half), 1), count)
+    rounded = tf.cast(tf.cast(count, tf.float32) * exact + half, tf.int32)
     return tf.minimum(tf.maximum(rounded, 1), count)
 
 
