@@ -47,8 +47,8 @@ def main(_):
     )
     then = program.commands_with(
         args.output,
-        "predict --images='photos/*.jpg'",
-        "ponder_maps --images='photos/*.jpg' --output_dir=maps",
+        "predict --images='new/*.jpg'",
+        "ponder_maps --images='new/*.jpg' --output_dir=maps",
     )
     print(next_steps(then))
 

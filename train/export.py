@@ -4,9 +4,9 @@
     python -m train.export --model=runs/quickstart --output=digits.onnx
 
 A SavedModel is for TensorFlow Serving or `sact_tf.serving.rest`. The last part of --output_dir is
-the version that is served. Images go in as JPEG, PNG, GIF or BMP files; the model's own
-preprocessing is part of the export. With --tune="photos/*.jpg" it chooses among its ways to compute
-by what they cost on this machine, for as many images at once as are given.
+the version that is served. Images go in as JPEG, PNG, GIF, BMP or WebP files; the model's own
+preprocessing is part of the export. With --execution=auto --tune="photos/*.jpg" it chooses among
+its ways to compute by what they cost on this machine, for as many images at once as are given.
 
 An ONNX file (extra `onnx`) takes float images [B, H, W, 3], values 0 ... 255, of any size; scaling
 the values is part of it, resizing is not.
@@ -41,7 +41,8 @@ def define_flags():
         "tune",
         None,
         "images like those to come (a file, a pattern or a folder; the first "
-        f"{MOST_IMAGES}): measures here, in about a minute, what tiled and auto choose by",
+        f"{MOST_IMAGES}): measures here, in about a minute, what --execution=auto or tiled "
+        "choose by",
     )
     flags.DEFINE_integer("top", 5, "classes to list for each image", lower_bound=1)
     flags.DEFINE_string(

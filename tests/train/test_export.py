@@ -35,9 +35,10 @@ def test_program_tunes_what_it_exports(finished_run, tmp_path):
         write_picture(tmp_path / "photos" / f"{number}.png", 16, 16, seed=number)
     arguments = ["export", f"--model={finished_run}", f"--tune={tmp_path / 'photos'}"]
     output = tmp_path / "digits" / "1"
-    result = running.run(*arguments, f"--output_dir={output}", "--execution=auto")
+    size = "--preprocessing={name: unit, image_size: 24}"  # 16 in the model
+    result = running.run(*arguments, f"--output_dir={output}", "--execution=auto", size)
     assert result.returncode == 0, result.stderr
-    assert "tuned for 3 at once, 16x16\n  block1: {'rows': " in result.stdout
+    assert "tuned for 3 at once, 24x24\n  block1: {'rows': " in result.stdout
     result = running.run(*arguments, f"--output_dir={tmp_path / 'digits' / '2'}")
     assert result.returncode == 2 and "expected --execution=tiled or auto" in result.stderr
 

@@ -19,14 +19,17 @@ def _weights(model):
 def test_run_keras_file_and_checkpoint_are_the_same_model(finished_run, tmp_path):
     unfinished = shutil.copytree(finished_run, tmp_path / "run")
     (unfinished / "model.keras").unlink()
-    expected = _weights(keras.models.load_model(finished_run / "model.keras"))
+    whole = keras.models.load_model(finished_run / "model.keras")
+    expected = _weights(whole)
     for path in (
         finished_run,
         finished_run / "model.keras",
         finished_run / "checkpoints" / "ckpt-12",
         unfinished,
     ):
-        for ours, theirs in zip(_weights(load_classifier(path)), expected, strict=True):
+        model = load_classifier(path)
+        assert model.preprocessing == whole.preprocessing is not None
+        for ours, theirs in zip(_weights(model), expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 

@@ -38,6 +38,13 @@ def build_data(config: DataConfig) -> ImageClassificationData:
     return ImageFolder(**folder, **common)
 
 
+def preprocessing_of(config: DataConfig) -> dict[str, Any]:
+    """How the data set's images become a network's input; needs none of its files."""
+    if config.source == "cluttered_digits":
+        return build_data(config).preprocessing
+    return given(config.preprocessing).as_dict()
+
+
 def build_backbone(config: ModelConfig, weight_decay: float, **options: Any) -> ResNetBackbone:
     """Builds the backbone with fresh weights.
 

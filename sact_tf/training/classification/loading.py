@@ -86,7 +86,8 @@ def _from_run(run: pathlib.Path, prefix: str) -> ImageClassifier:
         num_classes = next(shapes[key][0] for key in shapes if "head.Slogits.Sbias/" in key)
         data = RunDirectory(run).read_data()
         names = None if data is None else data.class_names
-        model = ImageClassifier(backbone, num_classes, names)
+        preprocessing = builders.preprocessing_of(config.data)
+        model = ImageClassifier(backbone, num_classes, names, preprocessing=preprocessing)
         restore_weights(prefix, model, config.train.weight_average)
     return model
 

@@ -47,7 +47,8 @@ def export_model(
     Raises:
         UserError: what was asked for does not fit together, or cannot be read or written.
     """
-    options |= {"execution": execution, "preprocessing": parse_preprocessing(preprocessing)}
+    own_preprocessing = parse_preprocessing(preprocessing)
+    options |= {"execution": execution, "preprocessing": own_preprocessing}
     if output is not None:
         if images is not None:
             raise UserError("--tune is for --output_dir: an ONNX file has one way to compute")
@@ -56,7 +57,7 @@ def export_model(
         raise UserError("--ponder_map is for --output: a SavedModel always has that signature")
     network = load_detector_or_classifier(model)
     if images is not None:
-        _tune(network, images, execution)
+        _tune(network, images, execution, own_preprocessing)
     if output is not None:
         with paths.writing("output", output):
             made = export_onnx(network, output, ponder_map=ponder_map, **options)
@@ -76,14 +77,14 @@ def export_model(
         print(next_steps([f"python -m sact_tf.serving.rest --export_dir={folder} --port=8501"]))
 
 
-def _tune(model: keras.Model, pattern: str, execution: str | None) -> None:
+def _tune(model: keras.Model, pattern: str, execution: str | None, preprocessing: Any) -> None:
     """Images that differ in size run one at a time, so the first is taken alone."""
     chosen = {execution} if execution else {block.execution for block in model.backbone.blocks}
     if chosen & {"masked", "static"}:
         raise UserError(
             "--tune: masked and static execution have no choice, expected --execution=tiled or auto"
         )
-    images = network_inputs(model, pattern, MOST_IMAGES, "tune")
+    images = network_inputs(model, pattern, MOST_IMAGES, "tune", preprocessing)
     if not images:
         raise UserError(f"--tune={pattern}: none of the images can be read")
     if len({image.shape for image in images}) > 1:

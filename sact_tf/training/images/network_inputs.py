@@ -1,5 +1,7 @@
 """Image files as a network's inputs."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -11,22 +13,27 @@ from sact_tf.training.images.files import ImageFiles
 
 
 def network_inputs(
-    model: keras.Model, pattern: str, most: int, flag: str = "images"
+    model: keras.Model,
+    pattern: str,
+    most: int,
+    flag: str = "images",
+    preprocessing: dict[str, Any] | None = None,
 ) -> list[np.ndarray]:
     """Reads and preprocesses image files, as many as can be read of the first `most`.
 
     Args:
-        model: an `ImageClassifier` or a `FasterRCNN` that knows its preprocessing.
+        model: an `ImageClassifier` or a `FasterRCNN`.
         pattern, flag: a path, a pattern or a folder, and what it was given as: see `find_images`.
         most: files.
+        preprocessing: in place of the model's own.
 
     Returns:
         List of float32 [H, W, C].
 
     Raises:
-        UserError: there are no files, or the model does not know its preprocessing.
+        UserError: there are no files, or no preprocessing is known.
     """
-    preprocessing = model.required_preprocessing()
+    preprocessing = preprocessing or model.required_preprocessing()
     if isinstance(model, FasterRCNN):
         prepare = detection_preprocessing.preprocessing_function(preprocessing)
     else:
