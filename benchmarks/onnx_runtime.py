@@ -22,10 +22,9 @@ import tensorflow as tf
 from absl import flags
 
 from benchmarks import halting_maps, measure, own_images
-from benchmarks.options import define_depth, image_size
+from benchmarks.options import check_executions, define_depth, image_size
 from sact_tf import timing
 from sact_tf.command_line import run
-from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier, ResNetBackbone, set_execution
 from sact_tf.models.plain_network import plain_network
 from sact_tf.serving.export.folding import folded_copy
@@ -50,9 +49,7 @@ def define_flags():
 def main(argv):
     del argv
     args = flags.FLAGS
-    unknown = set(args.executions) - {"masked", "tiled"}
-    if unknown:
-        raise UserError(f"--executions: expected masked or tiled, received {sorted(unknown)}")
+    check_executions(args.executions, ("masked", "tiled"))
     machine = timing.machine()
     threads = args.threads or machine["threads"]
     print(f"{machine['processor']}, {threads} threads")

@@ -24,6 +24,13 @@ def image_size(text):
     return int(found[1]), int(found[2])
 
 
+def check_executions(names, known):
+    """Raises where --executions has a name that is not known."""
+    unknown = set(names) - set(known)
+    if unknown:
+        raise UserError(f"--executions: expected some of {known}, received {sorted(unknown)}")
+
+
 def float_or_all(text):
     """A FLOPs ratio; None for "all"."""
     if text == "all":

@@ -16,10 +16,9 @@ from absl import flags
 
 import sact_tf
 from benchmarks import halting_maps, measure
-from benchmarks.options import define_depth, float_or_all, image_size
+from benchmarks.options import check_executions, define_depth, float_or_all, image_size
 from sact_tf import timing
 from sact_tf.command_line import run
-from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier, ResNetBackbone
 
 ADAPTIVE = ("masked", "static", "auto")
@@ -43,9 +42,7 @@ def define_flags():
 def main(argv):
     del argv
     height, width = image_size(flags.FLAGS.image_size)
-    unknown = set(flags.FLAGS.executions) - set(EXECUTIONS)
-    if unknown:
-        raise UserError(f"--executions: expected some of {EXECUTIONS}, received {sorted(unknown)}")
+    check_executions(flags.FLAGS.executions, EXECUTIONS)
     rows = []
     for text in flags.FLAGS.flops_ratio:
         rows += _measure(height, width, float_or_all(text))

@@ -20,7 +20,7 @@ from absl import flags
 
 import sact_tf
 from benchmarks import halting_maps, measure
-from benchmarks.options import define_depth, float_or_all, image_size, tile_sizes
+from benchmarks.options import check_executions, define_depth, float_or_all, image_size, tile_sizes
 from sact_tf import timing
 from sact_tf.command_line import run
 from sact_tf.errors import UserError
@@ -55,9 +55,7 @@ def define_flags():
 def main(argv):
     del argv
     height, width = image_size(flags.FLAGS.image_size)
-    unknown = set(flags.FLAGS.executions) - set(EXECUTIONS)
-    if unknown:
-        raise UserError(f"--executions: expected some of {EXECUTIONS}, received {sorted(unknown)}")
+    check_executions(flags.FLAGS.executions, EXECUTIONS)
     targets = [float_or_all(text) for text in flags.FLAGS.flops_ratio]
     if flags.FLAGS.peak_of:
         print(_peak(flags.FLAGS.peak_of, targets[0], height, width))

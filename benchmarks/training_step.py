@@ -17,11 +17,10 @@ from absl import flags
 
 import sact_tf
 from benchmarks import halting_maps, measure
-from benchmarks.options import define_depth, float_or_all, image_size, tile_sizes
+from benchmarks.options import check_executions, define_depth, float_or_all, image_size, tile_sizes
 from benchmarks.stock_network import stock_network
 from sact_tf import timing
 from sact_tf.command_line import run
-from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier, ResNetBackbone
 
 EXECUTIONS = ("stock", "dense", "masked_full", "masked", "tiled")
@@ -44,9 +43,7 @@ def define_flags():
 
 def main(argv):
     del argv
-    unknown = set(flags.FLAGS.executions) - set(EXECUTIONS)
-    if unknown:
-        raise UserError(f"--executions: expected some of {EXECUTIONS}, received {sorted(unknown)}")
+    check_executions(flags.FLAGS.executions, EXECUTIONS)
     height, width = image_size(flags.FLAGS.image_size)
     tiles = tile_sizes(flags.FLAGS.tile_size)[: 3 if flags.FLAGS.cifar_units else 4]
     keras.utils.set_random_seed(0)

@@ -116,9 +116,7 @@ class BasicUnit(ResidualUnit):
         """f(x) at static rows, and its sums; the first convolution is of the whole map."""
         read = valid if outer is None else outer
         preact = self.activate(self.preact(inputs, training=training, positions=read))
-        first = self.conv1(zero_outside(preact, valid), valid=valid)
-        first = self.activate_twice(self.bn1(first, training=training, positions=read))
-        first = zero_outside(first, valid)
+        first = self._first(preact, training, valid, read)
         residual = convolve_at_rows(first, self.conv2.kernel_tensor, rows)
         residual = tf.nn.bias_add(residual, self.conv2.bias_tensor)
         return residual, sum_rows(residual, rows)
@@ -155,9 +153,13 @@ class BasicUnit(ResidualUnit):
         return convolve_rows(pieces, kernel, neighbours, num_outputs)
 
     def _branch(self, preact, training, valid, outer):
+        return self.conv2(self._first(preact, training, valid, outer))
+
+    def _first(self, preact, training, valid, outer):
+        """What the second convolution reads."""
         first = self.conv1(zero_outside(preact, valid), valid=valid)
         first = self.activate_twice(self.bn1(first, training=training, positions=outer))
-        return self.conv2(zero_outside(first, subsample(valid, self.stride)))
+        return zero_outside(first, subsample(valid, self.stride))
 
     def _shortcut(self, inputs, valid):
         if self.stride > 1:

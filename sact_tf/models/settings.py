@@ -78,10 +78,7 @@ def set_costs(model: LayerT, costs: Any) -> LayerT:
     Raises:
         ValueError: these are no costs, or not of these blocks, or the model has no adaptive block.
     """
-    blocks = _blocks_of(model)
-    for block, block_costs in zip(blocks, per_block("costs", costs, len(blocks)), strict=True):
-        block.costs = block_costs
-    drop_compiled(model)
+    _set_each("costs", model, costs)
     return model
 
 
@@ -110,17 +107,7 @@ def set_capacities(model: LayerT, capacities: Any) -> LayerT:
         >>> model.blocks[1].capacities
         Capacities(shares=(0.5, 0.5), per='image')
     """
-    blocks = _blocks_of(model)
-    chosen = per_block("capacities", capacities, len(blocks))
-    before = [block.capacities for block in blocks]
-    try:
-        for block, of_block in zip(blocks, chosen, strict=True):
-            block.capacities = of_block
-    except ValueError:
-        for block, of_block in zip(blocks, before, strict=True):
-            block.capacities = of_block
-        raise
-    drop_compiled(model)
+    _set_each("capacities", model, capacities)
     return model
 
 
@@ -147,6 +134,21 @@ def drop_compiled(model: keras.layers.Layer) -> None:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.Model):
             layer.train_function = layer.test_function = layer.predict_function = None
+
+
+def _set_each(name, model, value):
+    """Sets an attribute of all blocks, or of none where one of them refuses its value."""
+    blocks = _blocks_of(model)
+    chosen = per_block(name, value, len(blocks))
+    before = [getattr(block, f"own_{name}") for block in blocks]
+    try:
+        for block, of_block in zip(blocks, chosen, strict=True):
+            setattr(block, name, of_block)
+    except ValueError:
+        for block, of_block in zip(blocks, before, strict=True):
+            setattr(block, name, of_block)
+        raise
+    drop_compiled(model)
 
 
 def _blocks_of(model):

@@ -60,6 +60,15 @@ def test_lines_through_what_was_measured(clock):
     assert [block.own_costs for block in backbone.blocks] == [None, None]
 
 
+def test_costs_that_a_block_refuses_change_no_block():
+    backbone = make_backbone(units=(3, 3))
+    sact_tf.set_costs(backbone, [{"rows": (0.1, 0.2)}, None])
+    before = [block.own_costs for block in backbone.blocks]
+    with pytest.raises(ValueError, match="Expected costs to be pairs"):
+        sact_tf.set_costs(backbone, [{"rows": (0.3, 0.4)}, {"rows": (-1, 0)}])
+    assert [block.own_costs for block in backbone.blocks] == before
+
+
 def test_a_detector_is_tuned_as_far_as_it_decides(clock):
     detector = FasterRCNN(make_backbone(), num_classes=3, feature_block="block1")
     first, second = measuring.tune(detector, images(1, 64, 64))
