@@ -85,6 +85,9 @@ def _draw_panel(axis, panel: Panel, theme: Theme) -> None:
     axis.set_xlabel("training step")
     axis.set_ylabel(panel.unit)
     axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    # From the start of training: around a single point an axis has no scale of its own.
+    axis.set_xlim(left=0)
+    axis.ticklabel_format(axis="y", useOffset=False)
     if panel.limits is not None:
         axis.set_ylim(*panel.limits)
     if len(panel.series) > 1 or panel.reference is not None:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from sact_tf.errors import UserError
+from sact_tf.models import ImageClassifier, ResNetBackbone
 from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.images.index_page import Entry, file_names, index_page, read_shown
 from sact_tf.training.images.ponder_maps import ImagePonder, draw_ponder_maps, overlay_image
@@ -60,6 +61,18 @@ def test_program(finished_run, photos, tmp_path):
         metrics["images"], key=lambda record: record["ponder_cost_total"])]  # fmt: skip
     assert order == sorted(order)
     assert "notes.png" in page and "a &amp; b.jpg" in page
+
+
+@pytest.mark.parametrize(
+    ("halting", "said"), [(None, "does not halt"), ("act", "decides for whole images")]
+)
+def test_it_says_where_there_is_nothing_to_see(halting, said, photos, tmp_path, capsys):
+    backbone = ResNetBackbone.cifar(units_per_block=2, base_channels=4, halting=halting)
+    model = ImageClassifier(backbone, num_classes=3, preprocessing={"name": "scale"})
+    model.save(tmp_path / "model.keras")
+    draw_ponder_maps(tmp_path / "model.keras", str(photos / "grey.png"), tmp_path / "maps")
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "maps" / "index.html").read_text()
 
 
 def test_maps_are_those_of_the_model_on_the_whole_image(finished_run, photos):

@@ -170,6 +170,18 @@ def test_a_run_is_timed_at_its_end(prepare, monkeypatch):
         assert f"{times['time_ratio']:.2f} (" in page
 
 
+def test_a_plain_run_is_not_compared_with_itself(prepare, monkeypatch):
+    monkeypatch.setattr(module, "_TURNS", 2)
+    run = prepare("evaluation.time=true", "model.halting=null,model.ponder_weight=null")
+    run.train(evaluates=False)
+    metrics = run.evaluate()
+    page = run.directory.report.read_text()
+    for times in times_of(metrics):
+        assert f"<td>{times['milliseconds_per_image']:.3g}</td>" in page
+    assert "of plain" not in page and "FLOPs of the plain network" not in page
+    assert not [line for line in run.task.summary(metrics) if "plain" in line]
+
+
 def test_a_run_need_not_be_timed(prepare):
     run = prepare("evaluation.time=false")
     run.train(evaluates=False)

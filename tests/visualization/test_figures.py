@@ -120,6 +120,14 @@ def test_curves_of_a_run_without_records_are_still_drawn():
     assert _pixels(figures.to_png(curves.curves_figure([panel]))).size
 
 
+def test_a_curve_of_one_point_has_an_axis_from_the_start_of_training():
+    panel = curves.Panel("T", "u", [curves.Series("a", [10], [0.99951])])
+    axis = curves.curves_figure([panel]).axes[0]
+    assert axis.get_xlim()[0] == 0 and axis.get_xlim()[1] > 10
+    axis.figure.canvas.draw()
+    assert axis.yaxis.get_major_formatter().get_offset() == ""
+
+
 def test_unit_usage_has_one_bar_per_unit():
     usage = {"block1": [1.0, 0.5], "block2": [1.0, 0.25, 0.0]}
     figure = charts.unit_usage_figure(usage, {"block1": 1.5, "block2": 1.25})

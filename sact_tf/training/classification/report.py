@@ -82,15 +82,18 @@ def _title(config: ClassificationConfig) -> str:
 
 def _first_numbers(metrics: dict[str, Any]) -> str:
     """Accuracy, time and FLOPs: what a reader asks first."""
-    scale, unit = charts.flops_unit(metrics["plain_flops"])
     beside = beside_plain_run(metrics, "accuracy")
+    cells = [("Accuracy", f"{metrics['accuracy']:.2%}", f"top-1{beside}")]
+    cells += times.key_numbers(metrics)
+    if metrics["halting"] is None:
+        return html.numbers(cells)
+    scale, unit = charts.flops_unit(metrics["plain_flops"])
     share = (
         "FLOPs of the plain network",
         f"{metrics['flops_ratio']:.1%}",
         f"same network without halting: {metrics['plain_flops'] / scale:.2f} {unit}",
     )
-    accuracy = ("Accuracy", f"{metrics['accuracy']:.2%}", f"top-1{beside}")
-    return html.numbers([accuracy, *times.key_numbers(metrics), share])
+    return html.numbers([*cells, share])
 
 
 def _other_numbers(metrics: dict[str, Any]) -> str:

@@ -74,8 +74,9 @@ class ClassificationTask(Task):
             yield f"recall@5                 {metrics['recall@5']:.4f}"
         yield f"cross entropy            {metrics['cross_entropy']:.4f}"
         yield f"FLOPs per image          {metrics['flops_mean']:.4g} +- {metrics['flops_std']:.3g}"
-        plain = metrics["plain_flops"]
-        yield f"share of plain network   {metrics['flops_ratio']:.4f} ({plain:.4g})"
+        if metrics["halting"] is not None:
+            plain = metrics["plain_flops"]
+            yield f"share of plain network   {metrics['flops_ratio']:.4f} ({plain:.4g})"
 
     def training_metrics(self) -> dict[str, Any]:
         return {"flops_budget": self.config.train.flops_budget}

@@ -80,19 +80,22 @@ def _title(config: DetectionConfig) -> str:
 
 def _first_numbers(metrics: dict[str, Any]) -> str:
     """Average precision, time and FLOPs: what a reader asks first."""
-    plain = metrics["plain_extractor_flops_mean"]
-    scale, unit = charts.flops_unit(plain)
     cells = []
     if "mAP" in metrics:
         beside = beside_plain_run(metrics, "mAP")
         explained = f"mean over classes and IoU 0.50 … 0.95{beside}"
         cells.append(("mAP", f"{metrics['mAP']:.3f}", explained))
+    cells += times.key_numbers(metrics)
+    if metrics["halting"] is None:
+        return html.numbers(cells)
+    plain = metrics["plain_extractor_flops_mean"]
+    scale, unit = charts.flops_unit(plain)
     share = (
         "FLOPs of the plain extractor",
         f"{metrics['flops_ratio']:.1%} ± {metrics['flops_ratio_std']:.1%}",
         f"same network without halting: {plain / scale:.2f} {unit}",
     )
-    return html.numbers([*cells, *times.key_numbers(metrics), share])
+    return html.numbers([*cells, share])
 
 
 def _other_numbers(metrics: dict[str, Any]) -> str:

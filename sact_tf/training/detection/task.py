@@ -68,9 +68,10 @@ class DetectionTask(Task):
         yield f"held-out images          {metrics['num_examples']}"
         mean, spread = metrics["extractor_flops_mean"], metrics["extractor_flops_std"]
         yield f"extractor FLOPs          {mean:.4g} +- {spread:.3g}"
-        ratio, spread = metrics["flops_ratio"], metrics["flops_ratio_std"]
-        plain = metrics["plain_extractor_flops_mean"]
-        yield f"share of plain extractor {ratio:.4f} +- {spread:.3g} ({plain:.4g})"
+        if metrics["halting"] is not None:
+            ratio, spread = metrics["flops_ratio"], metrics["flops_ratio_std"]
+            plain = metrics["plain_extractor_flops_mean"]
+            yield f"share of plain extractor {ratio:.4f} +- {spread:.3g} ({plain:.4g})"
         if "resnet101_flops_ratio" in metrics:
             yield f"share of ResNet-101      {metrics['resnet101_flops_ratio']:.4f}"
 

@@ -26,6 +26,11 @@ from sact_tf.visualization import figures, ponder_maps
 _PANEL = 2.1  # Inches.
 _SHORTEST_OVERLAY = 300  # Pixels; tiny images are enlarged so that one sees something.
 
+_FLAT = {
+    None: "This network does not halt: it spends the same on every position.",
+    "act": "ACT decides for whole images: every map has one value.",
+}
+
 Limits = Mapping[str, tuple[float, float]]
 
 
@@ -54,7 +59,11 @@ def draw_ponder_maps(
     """
     files = ImageFiles(images)
     directory = paths.output_directory("output_dir", output_dir)
-    pondered = dict(files.for_each(ImagePonder(load_classifier(model), short_side, long_side)))
+    network = load_classifier(model)
+    flat = _FLAT.get(network.halting_kind)
+    if flat is not None:
+        print(flat, flush=True)
+    pondered = dict(files.for_each(ImagePonder(network, short_side, long_side)))
     limits = _shared_limits(pondered.values())
     names = index_page.file_names(list(pondered))
     entries, records = [], []
@@ -75,6 +84,8 @@ def draw_ponder_maps(
             "over it and by itself, and the ponder cost of each block, with its mean; every column "
             "has one colour scale for all images."
         )
+        if flat is not None:
+            lead += f" {flat}"
         skipped = list(files.skipped.values())
         page = index_page.index_page("Ponder cost maps", lead, entries, skipped)
         atomic_write_text(directory / "index.html", page)

@@ -7,6 +7,7 @@ from sact_tf.training.loop.inference_time import at_once, beside_plain, times_of
 from sact_tf.visualization import html
 
 _HEADER = ("time", "fastest execution", "ms per image", "plain, ms", "of plain (quartiles)")
+_PLAIN_HEADER = ("time", "ms per image")
 
 
 def key_numbers(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -23,6 +24,8 @@ def key_numbers(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def time_table(metrics: Mapping[str, Any]) -> str:
     """HTML of the times of a run; empty if they were not measured."""
+    if metrics["halting"] is None:
+        return _plain_time_table(metrics)
     rows = [
         (
             at_once(times),
@@ -39,6 +42,17 @@ def time_table(metrics: Mapping[str, Any]) -> str:
     return html.table(_HEADER, rows) + html.paragraph(
         f"On {processor(metrics)}. Held-out images; plain is the network of the same weights "
         "without halting. Both took their turns on the same images; medians."
+    )
+
+
+def _plain_time_table(metrics):
+    rows = [
+        (at_once(times), milliseconds(times).removesuffix(" ms")) for times in times_of(metrics)
+    ]
+    if not rows:
+        return ""
+    return html.table(_PLAIN_HEADER, rows) + html.paragraph(
+        f"On {processor(metrics)}. Held-out images; medians."
     )
 
 
