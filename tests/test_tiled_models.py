@@ -1,4 +1,4 @@
-"""Tiled and auto execution of whole models: golden cases, fit, replicas, exports, precision."""
+"""Executions of whole models: golden cases, fit, XLA, replicas, exports, precision."""
 
 import json
 
@@ -85,6 +85,20 @@ def test_keras_falls_back_where_xla_was_asked_for():
     with pytest.warns(UserWarning, match="jit_compile"):
         compile_model(model, jit_compile=True)
     assert model.jit_compile is False
+
+
+def test_static_training_compiled_by_xla_gives_the_weights_of_masked_training():
+    batch, labels, weights = images(4, 24, 20), np.arange(4), {}
+    for execution in ("masked", "static"):
+        model = make_classifier(
+            "imagenet", execution=execution, statistics="evaluated", capacities=0.4
+        )
+        compile_model(model, learning_rate=0.01, jit_compile=execution == "static")
+        assert model.jit_compile is (execution == "static")
+        model.fit(batch, labels, batch_size=4, epochs=2, verbose=0)
+        weights[execution] = model.get_weights()
+    for received, expected in zip(weights["static"], weights["masked"], strict=True):
+        np.testing.assert_allclose(received, expected, atol=1e-4 * (1 + np.abs(expected).max()))
 
 
 SERVE = """

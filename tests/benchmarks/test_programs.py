@@ -56,6 +56,22 @@ def test_every_execution_is_timed_and_compared(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.large
+def test_static_execution_is_timed_beside_the_plain_network(tmp_path):
+    path = tmp_path / "out.json"
+    options = ("--depth=50", "--image_size=64x96", "--runs=1", "--flops_ratio=0.6")
+    done = start(
+        "static_execution", *options, "--executions=masked_xla,static_xla,static", f"--json={path}"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = {row["execution"]: row for row in json.loads(path.read_text())["rows"]}
+    assert tuple(rows) == ("dense_xla", "masked_xla", "static_xla", "static")
+    assert rows["dense_xla"]["time_ratio"] == rows["dense_xla"]["flops_ratio"] == 1
+    for name in ("masked_xla", "static_xla", "static"):
+        assert rows[name]["flops_ratio"] == pytest.approx(0.6, abs=0.02)
+        assert rows[name]["milliseconds"] > 0
+
+
 @pytest.mark.parametrize("net", ["imagenet", "cifar"])
 def test_the_stock_network_has_the_same_layers(net):
     model = make_classifier(net, None)
