@@ -91,7 +91,7 @@ def test_static_training_compiled_by_xla_gives_the_weights_of_masked_training():
     batch, labels, weights = images(4, 24, 20), np.arange(4), {}
     for execution in ("masked", "static"):
         model = make_classifier(
-            "imagenet", execution=execution, statistics="evaluated", capacities=0.4
+            "imagenet", execution=execution, statistics="evaluated", capacities=0.25
         )
         compile_model(model, learning_rate=0.01, jit_compile=execution == "static")
         assert model.jit_compile is (execution == "static")
