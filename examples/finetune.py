@@ -1,4 +1,4 @@
-"""Fine-tunes a pretrained network on a folder of photos, to half of its FLOPs, and exports it.
+"""Fine-tunes a pretrained network on a folder of photos to a FLOPs budget, and exports it.
 
     python -m examples.finetune --images=photos --output_dir=export/photos/1
 
@@ -55,6 +55,7 @@ def main():
     model.fit(
         batches,
         epochs=args.epochs,
+        shuffle=False,  # the batches come in an order of their own
         steps_per_epoch=args.steps or -(-data.num_examples("train") // args.batch_size),
         validation_data=held_out.map(lambda batch: (batch["image"], batch["label"])),
         callbacks=[sact_tf.budget.FlopsBudget(args.flops_budget, images=measured)],

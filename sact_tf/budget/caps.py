@@ -198,7 +198,7 @@ def _measure(model, blocks, images):
             # Whoever ran so many units entered the one with this number.
             numbers = np.arange(block.entry_units, len(block.units)) + 1
             enters = units.numpy()[..., np.newaxis] >= numbers
-            of_block.append(_Entering(enters.sum(axis=(1, 2)), enters[0, ..., 0].size))
+            of_block.append(_Entering(enters.sum(axis=(1, 2)), math.prod(units.shape[1:])))
     if not plain:
         raise UserError("Expected at least one image to measure capacities on, received none")
     return _Free(entering, spent / plain, share.sizes)

@@ -8,6 +8,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from sact_tf.visualization.figures import LIGHT, Theme
 
+# A panel with fewer bars is as wide as one with these, or its title has no room.
+_FEWEST_BARS = 4
+
 
 def unit_usage_figure(
     usage: Mapping[str, Sequence[float]], mean_units: Mapping[str, float], theme: Theme = LIGHT
@@ -19,7 +22,7 @@ def unit_usage_figure(
         mean_units: per block, the mean number of units over images and positions.
         theme: colours.
     """
-    widths = [len(shares) + 1.5 for shares in usage.values()]
+    widths = [max(len(shares), _FEWEST_BARS) + 1.5 for shares in usage.values()]
     # Deep blocks have more bars; their panels are wider.
     figure = Figure(figsize=(min(12.0, max(6.0, 0.42 * sum(widths))), 2.7))
     axes = figure.subplots(
@@ -35,7 +38,11 @@ def unit_usage_figure(
         axis.set_xlabel("unit")
         axis.set_ylim(0, 1.1)
         axis.grid(axis="x", visible=False)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+        if len(shares) <= 12:
+            axis.set_xticks(numbers)
+        else:
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
+        axis.set_xlim(0.4, max(len(shares), _FEWEST_BARS) + 0.6)
     axes[0].set_ylabel("share of positions")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1.0))
     axes[0].set_yticks(np.linspace(0, 1, 5))

@@ -10,9 +10,9 @@ from tests.harness import randomize
 def make_classifier():
     """Makes a small classifier whose halting scores spread over (0, 1)."""
 
-    def make(halting="sact", **options):
+    def make(halting="sact", units=(3, 2), **options):
         backbone = ResNetBackbone(
-            (3, 2),
+            units,
             base_channels=4,
             stem="cifar",
             stem_channels=4,

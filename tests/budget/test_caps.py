@@ -85,6 +85,14 @@ def test_padded_images_and_a_detector_like_data_set(make_classifier, images):
     np.testing.assert_allclose(shares, free["block1"].max(axis=0) / 256)
 
 
+@pytest.mark.parametrize("options", [{"quantile": 0.9}, {"capacities": 0.5}])
+def test_a_block_that_has_nothing_to_limit(options, make_classifier, images):
+    model = make_classifier(halting_bias=1.0, units=(1, 3))
+    caps = cap(model, images, **options)
+    assert [(unit.block, unit.unit) for unit in caps.units] == [("block2", 2), ("block2", 3)]
+    assert caps.flops_after <= caps.flops_at_most
+
+
 def test_set_anew_and_taken_away(make_classifier, images):
     model = make_classifier(halting_bias=2.0)
     first = cap(model, images, capacities=[0.2, None])

@@ -53,6 +53,22 @@ def test_sigterm_saves_and_the_run_goes_on_bit_for_bit(finished_run, tmp_path):
     assert_same_bits(checkpoint_values(run_directory, 12), checkpoint_values(finished_run, 12))
 
 
+def test_a_longer_run_that_is_stopped_says_whose_results_there_are(finished_run, tmp_path):
+    directory = shutil.copytree(finished_run, tmp_path / "run")
+    arguments = (
+        f"--config={finished_run.parent / 'tiny.yaml'}",
+        f"--model_dir={directory}",
+        "--params_override=train.steps=5000",
+    )
+    process = running.start("imagenet", *arguments)
+    _wait_for(directory / "checkpoints" / "ckpt-16.index", process)
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == exit_codes.PREEMPTED, error
+    assert "metrics.json and report.html are still of step 12" in error
+    assert running.read_metrics(directory)["steps"] == 12
+
+
 def test_a_full_disk_leaves_the_old_checkpoints(finished_run, tmp_path):
     copy = shutil.copytree(finished_run, tmp_path / "run")
     before = {p.name: p.read_bytes() for p in (copy / "checkpoints").glob("ckpt-*")}

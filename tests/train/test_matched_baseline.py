@@ -38,6 +38,8 @@ def test_the_program_trains_the_rounded_units_from_the_sources_first_ones(source
     metrics = running.read_metrics(tmp_path / "run")
     assert metrics["num_units"] == {"block1": 1, "block2": 2, "block3": 1}
     assert metrics["halting"] is None and metrics["flops_std"] == 0
+    share = metrics["flops_mean"] / running.read_metrics(source)["flops_mean"]
+    assert f"FLOPs per image, {share:.2f} of the source's" in result.stdout
     plain, full = load_classifier(tmp_path / "run"), load_classifier(source)
     assert metrics["flops_mean"] == plain.plain_flops(16, 16) < full.plain_flops(16, 16)
     for block, full_block in zip(plain.backbone.blocks, full.backbone.blocks, strict=True):

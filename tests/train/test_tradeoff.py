@@ -21,12 +21,14 @@ from sact_tf.training.experiments.tradeoff.config import (
 )
 from sact_tf.training.experiments.tradeoff.experiment import run_experiment
 from sact_tf.training.experiments.tradeoff.results import (
+    METHOD_NAMES,
     csv_text,
     tradeoff_figure,
     units_table,
     write_results,
 )
 from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.visualization import figures
 from tests.training import running
 
 _CONFIG = """
@@ -277,6 +279,14 @@ _TIMED_ROWS = [
     _timed(_row("sact_matched", 0.1, 0, 48, 0.8, 50e6), 1.0, 1.0),
     _row("act", 0.1, 0, 48, 0.7, 50e6),
 ]
+
+
+def test_the_legend_of_many_methods_is_inside_the_figure():
+    figure = tradeoff_figure([_row(name, 0.1, 0, 48, 0.9, 1e6) for name in METHOD_NAMES])
+    figures.to_png(figure)  # lays it out
+    legend = figure.legends[0].get_window_extent()
+    assert len(figure.legends[0].get_texts()) == len(METHOD_NAMES)
+    assert 0 <= legend.x0 and legend.x1 <= figure.bbox.x1
 
 
 def test_times_stand_beside_flops():

@@ -53,6 +53,24 @@ def test_tau_is_adapted_logged_and_survives_a_restart(tmp_path):
     assert again == taus
 
 
+def test_summary_and_report_say_how_far_the_budget_is(tmp_path):
+    config = _config(tmp_path, "train.flops_budget=0.6,train.steps=2")
+    run = TrainingRun(ClassificationTask(config), RunDirectory(tmp_path / "run"))
+    run.train(evaluates=False)
+    metrics = run.evaluate()
+    assert metrics["flops_ratio"] > 0.7  # after two steps
+    share = f"{metrics['flops_ratio']:.4f}, budget 0.6 "
+    [line] = [line for line in run.task.summary(metrics) if line.startswith("share of plain")]
+    assert share in line
+    [warning] = [line for line in run.task.summary(metrics) if line.startswith("warning")]
+    assert f"{metrics['flops_ratio']:.3f} miss the budget of 0.6" in warning
+    met = {**metrics, "flops_ratio": 0.61}
+    assert not [line for line in run.task.summary(met) if line.startswith("warning")]
+    page = run.directory.report.read_text()
+    assert f"{metrics['flops_ratio']:.1%} (budget 60%)" in page
+    assert f"a FLOPs budget of 60% (τ = {metrics['ponder_weight']:.3g} at the end)" in page
+
+
 @pytest.mark.parametrize(("budget", "shown"), [(0.1, "received flops_ratio=0.1"), (1.5, "1.5")])
 def test_a_budget_out_of_reach_is_refused_with_the_range(tmp_path, budget, shown):
     config = _config(tmp_path, f"train.flops_budget={budget}")

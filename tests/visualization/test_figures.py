@@ -1,6 +1,7 @@
 """Charts, curves and galleries: what is drawn where."""
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -126,6 +127,20 @@ def test_a_curve_of_one_point_has_an_axis_from_the_start_of_training():
     assert axis.get_xlim()[0] == 0 and axis.get_xlim()[1] > 10
     axis.figure.canvas.draw()
     assert axis.yaxis.get_major_formatter().get_offset() == ""
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_unit_usage_counts_units_in_whole_numbers_below_titles_that_fit(count):
+    usage = {"block1": [1.0] * count, "block2": [1.0, 0.5], "block3": [1.0]}
+    with figures.styled(figures.LIGHT):
+        figure = charts.unit_usage_figure(usage, {name: 1.0 for name in usage})
+        figures.to_png(figure)  # lays it out
+    assert [int(tick) for tick in figure.axes[0].get_xticks()] == list(range(1, count + 1))
+    boxes = [axis.title.get_window_extent() for axis in figure.axes]
+    boxes = [axis._left_title.get_window_extent() if box.width == 0 else box
+             for axis, box in zip(figure.axes, boxes, strict=True)]  # fmt: skip
+    for before, after in itertools.pairwise(boxes):
+        assert before.width > 0 and before.x1 < after.x0
 
 
 def test_unit_usage_has_one_bar_per_unit():

@@ -88,9 +88,10 @@ def _first_numbers(metrics: dict[str, Any]) -> str:
     if metrics["halting"] is None:
         return html.numbers(cells)
     scale, unit = charts.flops_unit(metrics["plain_flops"])
+    budget = metrics["flops_budget"]
     share = (
         "FLOPs of the plain network",
-        f"{metrics['flops_ratio']:.1%}",
+        f"{metrics['flops_ratio']:.1%}" + ("" if budget is None else f" (budget {budget:.0%})"),
         f"same network without halting: {metrics['plain_flops'] / scale:.2f} {unit}",
     )
     return html.numbers([*cells, share])
@@ -239,10 +240,9 @@ def _panels(history: Sequence[Record], metrics: dict[str, Any]) -> list[curves.P
     def both(key: str) -> list[curves.Series]:
         return [line(train, key, "training"), line(held_out, key, "held out")]
 
-    rest = [
-        line(train, "ponder_loss", "ponder loss (τ × cost)"),
-        line(train, "weight_decay", "weight decay"),
-    ]
+    rest = [line(train, "weight_decay", "weight decay")]
+    if metrics["halting"] is not None:
+        rest.insert(0, line(train, "ponder_loss", "ponder loss (τ × cost)"))
     panels = [
         curves.Panel("Cross entropy", "nats", both("cross_entropy")),
         curves.Panel("Accuracy", "share of images", both("accuracy")),

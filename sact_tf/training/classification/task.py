@@ -17,6 +17,9 @@ from sact_tf.training.loop.task import Task
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.plain_run import beside_plain_run
 
+# How far from a budget nobody has to be warned: on other images FLOPs differ by as much.
+_NEAR_BUDGET = 0.02
+
 
 class ClassificationTask(Task):
     """Trains an `ImageClassifier` as a `ClassificationConfig` says."""
@@ -75,8 +78,7 @@ class ClassificationTask(Task):
         yield f"cross entropy            {metrics['cross_entropy']:.4f}"
         yield f"FLOPs per image          {metrics['flops_mean']:.4g} +- {metrics['flops_std']:.3g}"
         if metrics["halting"] is not None:
-            plain = metrics["plain_flops"]
-            yield f"share of plain network   {metrics['flops_ratio']:.4f} ({plain:.4g})"
+            yield from _share_of_plain(metrics)
 
     def training_metrics(self) -> dict[str, Any]:
         return {"flops_budget": self.config.train.flops_budget}
@@ -91,3 +93,14 @@ class ClassificationTask(Task):
         evaluator: ClassificationEvaluator,
     ) -> None:
         report.write_report(directory, self.config, metrics, evaluator)
+
+
+def _share_of_plain(metrics: dict[str, Any]) -> Iterator[str]:
+    share, budget, plain = (metrics[key] for key in ("flops_ratio", "flops_budget", "plain_flops"))
+    of_budget = "" if budget is None else f", budget {budget:g}"
+    yield f"share of plain network   {share:.4f}{of_budget} ({plain:.4g})"
+    if budget is not None and abs(share - budget) > _NEAR_BUDGET:
+        yield (
+            f"warning: FLOPs of {share:.3f} miss the budget of {budget:g}: train longer, or shift "
+            "the trained halting by sact_tf.budget.calibrate"
+        )

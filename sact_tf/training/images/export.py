@@ -93,7 +93,13 @@ def _tune(model: keras.Model, pattern: str, execution: str | None, preprocessing
     print(f"tuned for {len(images)} at once, {images[0].shape[0]}x{images[0].shape[1]}")
     for name, of_block in zip(model.backbone.block_names, costs, strict=True):
         if of_block is not None:
-            print(f"  {name}: {of_block}")
+            print(f"  {name}: {_in_words(of_block)} of a dense unit's time")
+
+
+def _in_words(costs: dict[str, Any]) -> str:
+    lines = {form: costs[form] for form in ("rows", "windows") if costs[form]}
+    texts = [f"{form} {fixed:.2f} + {each:.2f} x share" for form, (fixed, each) in lines.items()]
+    return ", ".join(texts)
 
 
 def parse_preprocessing(text: str | None) -> dict[str, Any] | None:

@@ -69,7 +69,8 @@ def draw_ponder_maps(
     entries, records = [], []
     with paths.writing("output_dir", directory):
         for path, shown in files.for_each(index_page.read_shown):
-            image, caption = pondered[path], _caption(pondered[path])
+            image, spent = pondered[path], _spent(pondered[path])
+            caption = f"{path.name} {spent}"
             maps, overlay = f"{names[path]}_maps.png", f"{names[path]}_overlay.png"
             with atomic_path(directory / maps) as temporary:
                 temporary.write_bytes(maps_png(image, shown, limits))
@@ -77,7 +78,7 @@ def draw_ponder_maps(
                 overlay_image(image, shown, limits).save(temporary)
             entries.append(index_page.Entry(image.cost, maps, overlay, caption))
             records.append(_record(image, maps, overlay))
-            print(f"{path}: {caption}", flush=True)
+            print(f"{path} {spent}", flush=True)
         atomic_write_json(directory / "metrics.json", _metrics(records, files.skipped))
         lead = (
             f"{len(records)} images through {model}. Each row: the image, the total ponder cost "
@@ -253,11 +254,11 @@ def overlay_image(image: PonderedImage, shown: np.ndarray, limits: Limits) -> Im
     return Image.fromarray(ponder_maps.overlay(shown, image.total_map, limits["total"]))
 
 
-def _caption(image: PonderedImage) -> str:
+def _spent(image: PonderedImage) -> str:
     height, width = image.input_size
     units = ", ".join(f"{value:.2f}" for value in image.num_units.values())
     return (
-        f"{image.path.name} at {width}×{height}: ponder cost {image.cost:.2f}, units {units}, "
+        f"at {width}×{height}: ponder cost {image.cost:.2f}, units {units}, "
         f"{image.flops / image.plain_flops:.0%} of the plain network's FLOPs; seen as "
         f"{image.prediction}"
     )

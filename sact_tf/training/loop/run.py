@@ -331,7 +331,8 @@ class TrainingRun:
         if not self._history.has("validation", self.step):
             self._history.append("validation", self.step, values)
         if self.config.model.halting is not None:
-            for line in usage_remarks(self.evaluator.unit_usage):
+            has_budget = self.config.train.flops_budget is not None
+            for line in usage_remarks(self.evaluator.unit_usage, has_budget):
                 self.progress.say(line)
         return values
 

@@ -15,7 +15,7 @@ from sact_tf.training.loop.inference_time import at_once, beside_plain, times_of
 from sact_tf.training.loop.run import TrainingRun
 from sact_tf.training.loop.strategies import num_workers, wait_for_all
 from sact_tf.training.loop.task import Task
-from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.run_directory.directory import RunDirectory, read_metrics
 
 _OF_A_LOST_WORKER = (
     tf.errors.UnavailableError,
@@ -97,6 +97,11 @@ def _spent(metrics: dict[str, Any]) -> Iterator[str]:
     yield f"trained                  {metrics['steps']} steps, {metrics['train_seconds']:.0f} s"
 
 
+def _older_results(run: TrainingRun) -> str:
+    step = read_metrics(run.directory.metrics).get("steps", run.step)
+    return "" if step == run.step else f". metrics.json and report.html are still of step {step}"
+
+
 @contextlib.contextmanager
 def _ends_explained(run: TrainingRun, mode: str) -> Iterator[None]:
     try:
@@ -109,6 +114,7 @@ def _ends_explained(run: TrainingRun, mode: str) -> Iterator[None]:
         saved = run.stop() if mode != "eval" else None
         raise Preempted(
             f"SIGTERM after step {run.step}, saved as {saved}; the same command goes on from there"
+            + _older_results(run)
             if saved
             else "SIGTERM; there was nothing to save"
         ) from None

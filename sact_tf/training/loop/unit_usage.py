@@ -34,11 +34,17 @@ def usage_scalars(usage: Mapping[str, Sequence[float]]) -> dict[str, float]:
     }
 
 
-def usage_remarks(usage: Mapping[str, Sequence[float]]) -> Iterator[str]:
-    """Lines for the log after an evaluation: the use of all units, and a warning of dead ones."""
+def usage_remarks(usage: Mapping[str, Sequence[float]], has_budget: bool) -> Iterator[str]:
+    """Lines for the log after an evaluation: the use of all units, and a warning of dead ones.
+
+    Args:
+        usage: shares by block.
+        has_budget: whether a budget chooses the ponder weight.
+    """
     yield from usage_lines(usage)
     if dead := dead_units(usage):
+        remedy = "a larger flops_budget" if has_budget else "a lower ponder_weight or halting_bias"
         yield (
-            f"warning: no position of any held-out image reached {', '.join(dead)}; a lower "
-            "ponder_weight or halting_bias keeps units alive"
+            f"warning: no position of any held-out image reached {', '.join(dead)}; {remedy} keeps "
+            "units alive"
         )

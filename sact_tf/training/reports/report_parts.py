@@ -126,7 +126,11 @@ def line(records: Sequence[Record], key: str, label: str) -> curves.Series:
 
 def _lead(config: TrainingConfig, metrics: dict[str, Any]) -> str:
     """The sentence under the title: what was trained, and on what the figures are."""
-    weight = "" if config.model.halting is None else f", τ = {config.model.ponder_weight:g}"
+    weight, budget = "", config.train.flops_budget
+    if budget is not None:
+        weight = f", a FLOPs budget of {budget:.0%} (τ = {metrics['ponder_weight']:.3g} at the end)"
+    elif config.model.halting is not None:
+        weight = f", τ = {config.model.ponder_weight:g}"
     return (
         f"{metrics['steps']:,} training steps of {config.train.batch_size} images in "
         f"{metrics['train_seconds']:,.0f} s{weight}, seed {config.train.seed}; "

@@ -71,8 +71,6 @@ def run_experiment(
     started = time.monotonic()
     width, height = image_size
     directory = output_directory("output_dir", output_dir)
-    with writing("output_dir", output_dir):
-        directory.mkdir(parents=True, exist_ok=True)
     dataset = Cat2000(find_input(data_dir), categories)
     caches = output_directory("cache_dir", cache_dir) if cache_dir else directory / "cache"
     mapper = PonderMapper(
@@ -83,6 +81,8 @@ def run_experiment(
         {"name": preprocessing} if preprocessing else None,
         execution,
     )
+    with writing("output_dir", output_dir):
+        directory.mkdir(parents=True, exist_ok=True)
     scorer = ImageScorer(
         mapper.read_map, grid, ArrayCache(caches / "search"), ArrayCache(caches / "scores")
     )
@@ -131,6 +131,7 @@ def _map_images(
         mapper.map_images(dataset.images, batch_size),
         desc="ponder maps",
         total=len(dataset.images),
+        disable=None,
     )
     for image, result, was_cached in progress:
         num_cached += was_cached
@@ -153,7 +154,7 @@ def _score(
     notes: _Notes,
 ) -> list[tuple[CachedMap, np.ndarray]]:
     started, scored = time.monotonic(), []
-    progress = tqdm(for_each(function, maps, num_workers), desc=job, total=len(maps))
+    progress = tqdm(for_each(function, maps, num_workers), desc=job, total=len(maps), disable=None)
     for cached, result in progress:
         if isinstance(result, UserError):
             notes.left_out[cached.image.name] = str(result)

@@ -38,7 +38,7 @@ def draw_categories(
     if not num_images:
         return 0
     categories = list(dict.fromkeys(cached.image.category for cached in maps))
-    for category in tqdm(categories, desc="figure 11"):
+    for category in tqdm(categories, desc="figure 11", disable=None):
         group = [cached for cached in maps if cached.image.category == category][:num_images]
         rows = [
             (

@@ -42,6 +42,8 @@ def summarize(scored: Iterable[tuple[CachedMap, np.ndarray]]) -> dict[str, Any]:
 
 def parameters_text(chosen: SearchResult) -> str:
     """The chosen parameters in words."""
+    if chosen.center_weight == 1:
+        return "the centre alone is best, the ponder map adds nothing to it (centre weight 1)"
     return f"blur {chosen.blur_size:g} of the image's width, centre weight {chosen.center_weight:g}"
 
 

@@ -11,7 +11,7 @@ from sact_tf.training.classification.task import ClassificationTask
 from sact_tf.training.config.loading import override_config
 from sact_tf.training.experiments.matched_baseline.config import matched_config
 from sact_tf.training.loop.train_and_evaluate import train_and_evaluate
-from sact_tf.training.run_directory.directory import RunDirectory
+from sact_tf.training.run_directory.directory import RunDirectory, read_metrics
 
 
 def run_experiment(
@@ -35,8 +35,10 @@ def run_experiment(
     print(f"{units_text(config)}; starts from {config.train.warm_start}", flush=True)
     directory = RunDirectory(model_dir)
     metrics = train_and_evaluate(ClassificationTask(config), directory)
+    of_source = read_metrics(RunDirectory(source).metrics)["flops_mean"]
     print(
-        f"accuracy {metrics['accuracy']:.4f} with {metrics['flops_mean']:.4g} FLOPs per image\n"
+        f"accuracy {metrics['accuracy']:.4f} with {metrics['flops_mean']:.4g} FLOPs per image, "
+        f"{metrics['flops_mean'] / of_source:.2f} of the source's (units are rounded)\n"
         f"metrics: {directory.metrics}"
     )
     print(next_steps([f"python -m train.summarize {shlex.join([str(source), model_dir])}"]))

@@ -25,6 +25,7 @@ METHOD_NAMES = {
     "act_calibrated": "ACT, calibrated",
     "sact_calibrated": "SACT, calibrated",
 }
+_LEGEND_INCHES = 2.6  # Width of the longest name in a legend.
 # Colour by kind, marker and line by what was done.
 _COLORS = {"plain": None, "act": 1, "sact": 0}
 _STYLES = {
@@ -107,7 +108,8 @@ def tradeoff_figure(rows: Sequence[Row], theme: figures.Theme = figures.LIGHT) -
     sizes = sorted({row["image_size"] for row in rows})
     timed = [row for row in rows if times_of(row)]
     lines = 2 if timed else 1
-    figure = Figure(figsize=(max(5.4, 3.9 * len(sizes)), 1.0 + 3.6 * lines))
+    width = max(5.4, 3.9 * len(sizes))
+    figure = Figure(figsize=(width, 1.0 + 3.6 * lines))
     axes = figure.subplots(lines, len(sizes), squeeze=False, sharey=True)
     scale, unit = charts.flops_unit(max(row["flops_mean"] for row in rows))
     handles: dict[str, Any] = {}
@@ -121,9 +123,8 @@ def tradeoff_figure(rows: Sequence[Row], theme: figures.Theme = figures.LIGHT) -
             column[1].set_xlim(left=0)
     for axis in axes[:, 0]:
         axis.set_ylabel("accuracy on held-out images")
-    figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, len(handles))
-    )
+    columns = min(4, len(handles), int(width // _LEGEND_INCHES))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
     return figure
 
 
