@@ -1,5 +1,7 @@
 """The export of a run, by the program."""
 
+import re
+
 import pytest
 import tensorflow as tf
 
@@ -38,7 +40,8 @@ def test_program_tunes_what_it_exports(finished_run, tmp_path):
     size = "--preprocessing={name: unit, image_size: 24}"  # 16 in the model
     result = running.run(*arguments, f"--output_dir={output}", "--execution=auto", size)
     assert result.returncode == 0, result.stderr
-    assert "tuned for 3 at once, 24x24\n  block1: {'rows': " in result.stdout
+    assert "tuned for 3 at once, 24x24;" in result.stdout
+    assert len(re.findall(r"^  block\d: rows [\d.]+ \+ [\d.]+ x share", result.stdout, re.M)) == 3
     result = running.run(*arguments, f"--output_dir={tmp_path / 'digits' / '2'}")
     assert result.returncode == 2 and "expected --execution=tiled or auto" in result.stderr
 

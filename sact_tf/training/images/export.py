@@ -90,10 +90,11 @@ def _tune(model: keras.Model, pattern: str, execution: str | None, preprocessing
     if len({image.shape for image in images}) > 1:
         del images[1:]
     costs = tune(model, np.stack(images))
-    print(f"tuned for {len(images)} at once, {images[0].shape[0]}x{images[0].shape[1]}")
+    size = f"{images[0].shape[0]}x{images[0].shape[1]}"
+    print(f"tuned for {len(images)} at once, {size}; a unit's time over that of a dense one:")
     for name, of_block in zip(model.backbone.block_names, costs, strict=True):
         if of_block is not None:
-            print(f"  {name}: {_in_words(of_block)} of a dense unit's time")
+            print(f"  {name}: {_in_words(of_block)}")
 
 
 def _in_words(costs: dict[str, Any]) -> str:
