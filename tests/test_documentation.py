@@ -22,7 +22,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 # What the reader has, by document.
 _GIVEN = {
     "README.md": set(),
-    "docs/budgets.md": {"dataset", "images", "model", "some_training_images"},
+    "docs/budgets.md": {"dataset", "model", "some_training_images"},
     "docs/detection.md": set(),
     "docs/performance.md": {"images", "model"},
     "docs/photos.md": {"dataset", "images"},
@@ -115,6 +115,7 @@ def _run(document, directory, monkeypatch, **given):
 
 def _classifier(directory):
     model = compile_model(make_classifier("cifar", num_classes=10), 0.001)
+    model.preprocessing = {"name": "unit", "image_size": 32}
     model.save(directory / "model.keras")
     return model
 
@@ -171,8 +172,11 @@ def test_photos(tmp_path, monkeypatch):
 
 @pytest.mark.large
 def test_budgets(tmp_path, monkeypatch):
-    run = tmp_path / "runs" / "sact"
+    run = tmp_path / "runs" / "photos"
     run.mkdir(parents=True)
+    for number in range(60):
+        name = f"{'cat' if number % 2 else 'dog'}/{number}.png"
+        write_picture(tmp_path / "photos" / name, 32, 32, seed=number)
     _run("docs/budgets.md", tmp_path, monkeypatch, model=_classifier(run), **_reader())
     assert isinstance(keras.models.load_model(tmp_path / "half.keras"), keras.Model)
 
