@@ -13,7 +13,8 @@ from sact_tf.budget.halting_shift import shift_halting_logits as apply_shift
 
 _LOG = logging.getLogger(__name__)
 
-_TOLERANCE = 0.02
+# How far from a budget nobody has to be warned.
+TOLERANCE = 0.02
 # What the search aims at, so that other data of the same kind stays within the tolerance.
 _AIM = 0.002
 _LARGEST_STEP = 2.0**120  # nearly all of float32
@@ -72,7 +73,7 @@ def calibrate(model: ModelT, dataset: Any, flops_ratio: float) -> ModelT:
         0.6
     """
     found = find_shift(model, dataset, flops_ratio)
-    if abs(found.flops_ratio - flops_ratio) > _TOLERANCE:
+    if abs(found.flops_ratio - flops_ratio) > TOLERANCE:
         _LOG.warning(
             "calibrate: the nearest to flops_ratio=%.3f that the halting scores of %r allow on "
             "this data is %.3f",

@@ -1,5 +1,6 @@
 """Ponder maps as saliency, on a small data set whose right answers are computed here."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -15,8 +16,10 @@ from PIL import Image
 
 import sact_tf
 from sact_tf.errors import UserError
+from sact_tf.saliency import SearchResult
 from sact_tf.training.experiments.cat2000.experiment import run_experiment
 from sact_tf.training.experiments.cat2000.options import parse_grid, parse_size
+from sact_tf.training.experiments.cat2000.results import parameters_text
 from tests import cat2000_files
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -318,6 +321,14 @@ def test_mistakes_of_the_user_are_named(data_dir, planted, tmp_path):
         with pytest.raises(UserError, match=message):
             _evaluate(model, data, tmp_path / "run", categories=categories)
     assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_weight_of_one_is_said_in_words():
+    """The ponder map then has no part in the combination."""
+    chosen = SearchResult(0.03, 1, 0.7, 0.06, 0.6, ())
+    assert "the ponder map adds nothing" in parameters_text(chosen)
+    both = dataclasses.replace(chosen, center_weight=0.5)
+    assert parameters_text(both) == "blur 0.03 of the image's width, centre weight 0.5"
 
 
 def test_wrong_sizes_and_grids_name_the_flag():

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sact_tf.budget import BudgetController
+from sact_tf.budget.calibration import TOLERANCE
 from sact_tf.data import ImageClassificationData
 from sact_tf.models import ImageClassifier
 from sact_tf.training.classification import builders, report
@@ -16,9 +17,6 @@ from sact_tf.training.loop.state import TrainingState
 from sact_tf.training.loop.task import Task
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.plain_run import beside_plain_run
-
-# How far from a budget nobody has to be warned: on other images FLOPs differ by as much.
-_NEAR_BUDGET = 0.02
 
 
 class ClassificationTask(Task):
@@ -99,7 +97,7 @@ def _share_of_plain(metrics: dict[str, Any]) -> Iterator[str]:
     share, budget, plain = (metrics[key] for key in ("flops_ratio", "flops_budget", "plain_flops"))
     of_budget = "" if budget is None else f", budget {budget:g}"
     yield f"share of plain network   {share:.4f}{of_budget} ({plain:.4g})"
-    if budget is not None and abs(share - budget) > _NEAR_BUDGET:
+    if budget is not None and abs(share - budget) > TOLERANCE:
         yield (
             f"warning: FLOPs of {share:.3f} miss the budget of {budget:g}: train longer, or shift "
             "the trained halting by sact_tf.budget.calibrate"

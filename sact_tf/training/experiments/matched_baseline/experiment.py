@@ -33,9 +33,9 @@ def run_experiment(
     """
     config = override_config(matched_config(source), overrides)
     print(f"{units_text(config)}; starts from {config.train.warm_start}", flush=True)
+    of_source = read_metrics(RunDirectory(source).metrics)["flops_mean"]
     directory = RunDirectory(model_dir)
     metrics = train_and_evaluate(ClassificationTask(config), directory)
-    of_source = read_metrics(RunDirectory(source).metrics)["flops_mean"]
     print(
         f"accuracy {metrics['accuracy']:.4f} with {metrics['flops_mean']:.4g} FLOPs per image, "
         f"{metrics['flops_mean'] / of_source:.2f} of the source's (units are rounded)\n"
