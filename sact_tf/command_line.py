@@ -36,8 +36,8 @@ def run(
     `error: ...` on stderr and exit with code 2. Any other exception is a bug and keeps its
     traceback, unless `endings` has it. Characters that stdout cannot show are printed as `\\xd7`.
     Relative paths mean the caller's directory, also under `bazel run`. Warnings are lines
-    `warning: ...` on stderr; `--verbose` also shows what is of no concern to most users, with the
-    time and place of each line.
+    `warning: ...` on stderr, each said once; `--verbose` also shows what is of no concern to most
+    users, with the time and place of each line.
 
     Args:
         main: called with the program's name and the arguments that belong to no flag.
@@ -68,6 +68,20 @@ def _define_common_flags() -> None:
     flags.DEFINE_bool("verbose", False, "show the log of TensorFlow and of the libraries, too")
 
 
+class _OnceEach(std_logging.Filter):
+    """Passes on what has not been said: some programs list the same data for each stage."""
+
+    def __init__(self):
+        super().__init__()
+        self._said: set[tuple[int, str]] = set()
+
+    def filter(self, record: std_logging.LogRecord) -> bool:
+        text = (record.levelno, record.getMessage())
+        is_new = text not in self._said
+        self._said.add(text)
+        return is_new
+
+
 class _WarningLine(std_logging.Formatter):
     """`warning: what is wrong`, without time, process and source line."""
 
@@ -81,6 +95,7 @@ def _set_up_log() -> None:
         return
     logging.set_verbosity(logging.WARNING)
     logging.get_absl_handler().setFormatter(_WarningLine())
+    logging.get_absl_handler().addFilter(_OnceEach())
 
 
 def next_steps(commands: Sequence[str]) -> str:

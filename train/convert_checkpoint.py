@@ -47,8 +47,8 @@ def main(_):
     )
     then = program.commands_with(
         args.output,
-        "predict --images='new/*.jpg'",
-        "ponder_maps --images='new/*.jpg' --output_dir=maps",
+        "predict --images=new/",
+        "ponder_maps --images=new/ --output_dir=maps",
     )
     print(next_steps(then))
 

@@ -25,8 +25,8 @@ def main(_):
     config = directory.read_config(ClassificationConfig, given.config, given.params_override)
     then = program.commands_with(
         given.model_dir,
-        "predict --images='new/*.jpg'",
-        "ponder_maps --images='new/*.jpg' --output_dir=maps",
+        "predict --images=new/",
+        "ponder_maps --images=new/ --output_dir=maps",
         "export --output_dir=export/classifier/1",
     )
     train_and_evaluate(ClassificationTask(config), directory, given.mode, then)

@@ -40,7 +40,8 @@ def main(argv):
         raise errors.Preempted("SIGTERM,\\n  and saved")
     elif job == "warning":
         import logging
-        logging.getLogger("sact_tf.data").warning("photo.jpg is dark")
+        for name in ("photo.jpg", "photo.jpg", "other.jpg"):
+            logging.getLogger("sact_tf.data").warning("%s is dark", name)
         logging.getLogger("sact_tf.data").info("read photo.jpg")
     elif job == "full disk":
         import errno
@@ -115,7 +116,8 @@ def test_user_error_is_one_line_and_code_2(command):
 
 def test_warnings_are_lines_for_people(command):
     done = _run(command, "--job=warning")
-    assert (done.returncode, done.stderr) == (0, "warning: photo.jpg is dark\n")
+    said = "warning: photo.jpg is dark\nwarning: other.jpg is dark\n"
+    assert (done.returncode, done.stderr) == (0, said)
     done = _run(command, "--job=warning", "--verbose")
     lines = done.stderr.splitlines()
     assert re.fullmatch(r"W\d{4} .* job.py:\d+\] photo.jpg is dark", lines[0])

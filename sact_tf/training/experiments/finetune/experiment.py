@@ -61,7 +61,7 @@ def run_experiment(options: FinetuneOptions, model_dir: str) -> dict[str, Any]:
     print(f"model:   {directory.model}\nexport:  {exported}")
     served = shlex.quote(str(exported.parent))
     commands = [
-        f"python -m train.predict --model={shlex.quote(model_dir)} --images='new/*.jpg'",
+        f"python -m train.predict --model={shlex.quote(model_dir)} --images=new/",
         f"python -m sact_tf.serving.rest --export_dir={served} --port=8501",
     ]
     print(next_steps(commands), flush=True)
