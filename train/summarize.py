@@ -3,7 +3,8 @@
     python -m train.summarize runs/quickstart runs/tradeoff/runs/*/*
 
 A run is a directory with the `metrics.json` that every program writes, or the file itself. A file
-with several evaluations (`train.evaluate`) gives one row for each.
+with several evaluations (`train.evaluate`) gives one row for each. `--figure` draws what each run
+reaches over the time that it takes for an image, in batches where these were measured.
 """
 
 from absl import flags
@@ -18,12 +19,13 @@ def define_flags():
     flags.DEFINE_list(
         "columns",
         None,
-        "names from metrics.json, a.b for b inside a; default: those that runs have",
+        "names from metrics.json, a.b for b inside a, or all; default: those of most interest",
     )
+    flags.DEFINE_string("figure", None, "PNG file: accuracy or mAP over the time per image")
 
 
 def main(argv):
-    summarize(argv[1:], flags.FLAGS.format, flags.FLAGS.columns)
+    summarize(argv[1:], flags.FLAGS.format, flags.FLAGS.columns, flags.FLAGS.figure)
 
 
 if __name__ == "__main__":

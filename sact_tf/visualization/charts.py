@@ -1,5 +1,6 @@
-"""Where the computation went: use of each unit, FLOPs of each image."""
+"""What the computation was spent on, and what it bought."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from sact_tf.visualization.figures import LIGHT, Theme
 
+_KINDS = {None: "plain", "act": "ACT", "sact": "SACT"}
 # A panel with fewer bars is as wide as one with these, or its title has no room.
 _FEWEST_BARS = 4
 
@@ -75,6 +77,71 @@ def flops_figure(flops: Sequence[float], plain_flops: float, theme: Theme = LIGH
     axis.set_xlabel(f"{unit} per image")
     axis.set_ylabel("images")
     return figure
+
+
+@dataclasses.dataclass(frozen=True)
+class TimedNetwork:
+    """What a network reaches, and the time that it takes.
+
+    Attributes:
+        name: of the network.
+        halting: None, "act" or "sact".
+        milliseconds: per image.
+        score: accuracy or mAP.
+        error: one standard error of the score; 0 where it is not known.
+    """
+
+    name: str
+    halting: str | None
+    milliseconds: float
+    score: float
+    error: float = 0.0
+
+
+def time_figure(
+    networks: Sequence[TimedNetwork], score: str, images: str, theme: Theme = LIGHT
+) -> Figure:
+    """Draws what networks reach over the time that they take.
+
+    Args:
+        networks: one or more.
+        score: what the scores are.
+        images: how many were computed at once, in words.
+        theme: colours.
+    """
+    figure = Figure(figsize=(6.0, 3.4))
+    axis = figure.subplots()
+    slowest = max(network.milliseconds for network in networks)
+    labels = dict.fromkeys(_KINDS)
+    for network in networks:
+        labels[network.halting] = axis.errorbar(
+            network.milliseconds,
+            network.score,
+            yerr=network.error or None,
+            color=kind_color(network.halting, theme),
+            marker="o",
+            elinewidth=0.8,
+            capsize=2,
+            linestyle="",
+        )
+        # Into the figure: names of slow networks stand on their left.
+        side, offset = ("right", -7) if network.milliseconds > slowest / 2 else ("left", 7)
+        axis.annotate(
+            network.name, (network.milliseconds, network.score), (offset, 0),
+            textcoords="offset points", ha=side, va="center", fontsize=8,
+        )  # fmt: skip
+    axis.set_xlim(0, 1.06 * slowest)
+    axis.margins(y=0.15)
+    axis.set_xlabel(f"ms per image, {images}")
+    axis.set_ylabel(f"{score}, one standard error" if networks[0].error else score)
+    shown = {_KINDS[kind]: handle for kind, handle in labels.items() if handle is not None}
+    figure.legend(shown.values(), shown.keys(), loc="outside upper right", ncols=len(shown))
+    return figure
+
+
+def kind_color(halting: str | None, theme: Theme) -> str:
+    """The colour of networks with that halting, in every figure."""
+    return {None: theme.text, "act": theme.cycle[1], "sact": theme.cycle[0]}[halting]
 
 
 def flops_unit(largest: float) -> tuple[float, str]:

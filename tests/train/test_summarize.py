@@ -3,10 +3,18 @@
 import json
 
 import pytest
+from PIL import Image
 
 from sact_tf.errors import UserError
-from sact_tf.training.reports.metrics_table import cells, read_rows, summarize, table
+from sact_tf.training.reports.metrics_table import (
+    cells,
+    read_rows,
+    summarize,
+    table,
+    timed_networks,
+)
 from sact_tf.training.reports.tables import render
+from sact_tf.visualization.charts import TimedNetwork
 from tests.training import running
 
 
@@ -30,11 +38,64 @@ def test_program_prints_one_table_of_all_runs(runs):
     result = running.run("summarize", *paths)
     assert result.returncode == 0, result.stderr
     header, *lines = [line.split() for line in result.stdout.splitlines()]
-    assert header == ["run", "image_size", "accuracy", "num_units", "steps", "AUC", "train"]
+    assert header == ["run", "image_size", "accuracy", "num_units", "steps"]
     assert lines[0] == [str(runs / "a"), "0.9123", "2", "1.256", "10"]
-    assert lines[1] == [str(paths[1]), "0.5", "0.75", "3.5"]
+    assert lines[1] == [str(paths[1]), "0.5"]
     assert lines[2] == [str(runs / "c"), "48", "0.25"]
     assert lines[3] == [f"{runs / 'c'}:", "sact", "at", "64", "64", "0.125"]
+
+
+def test_all_columns_where_asked_for_or_nothing_else_is_there(runs):
+    (runs / "maps").mkdir()
+    (runs / "maps" / "metrics.json").write_text('{"AUC": 0.75, "num_images": 3}')
+    header = ["run", "accuracy", "num_units", "steps", "AUC", "train", "num_images"]
+    rows = [row for name in ("a", "b", "maps") for row in read_rows(str(runs / name))]
+    assert table(rows, None)[0] == header
+    assert table(rows[:2], ["all"])[0] == header[:-1]
+    assert table(rows[:2], None)[0] == header[:4]
+
+
+def write_timed(folder, halting, milliseconds, batch_size=16, **scores):
+    folder.mkdir(parents=True)
+    times = {"milliseconds_per_image": milliseconds, "execution": "tiled", "time_ratio": 0.5}
+    content = {"halting": halting, **scores, "timing": {
+        "one_image": {**times, "batch_size": 1, "milliseconds_per_image": 99.0},
+        "batch": {**times, "batch_size": batch_size},
+    }}  # fmt: skip
+    (folder / "metrics.json").write_text(json.dumps(content))
+
+
+def test_figure_has_each_timed_run_over_its_time_in_batches(runs):
+    write_timed(runs / "wide" / "plain", None, 40.0, accuracy=0.9, num_examples=900)
+    write_timed(runs / "wide" / "sact", "sact", 25.0, accuracy=0.8, num_examples=400)
+    paths = [runs / "wide" / "plain", runs / "wide" / "sact", runs / "a"]
+    networks, score, images = timed_networks([r for path in paths for r in read_rows(str(path))])
+    assert (score, images) == ("accuracy", "16 at once")
+    assert networks == [
+        TimedNetwork("plain", None, 40.0, 0.9, pytest.approx(0.01)),
+        TimedNetwork("sact", "sact", 25.0, 0.8, pytest.approx(0.02)),
+    ]
+    result = running.run("summarize", *paths, f"--figure={runs / 'new' / 'times.png'}")
+    assert result.returncode == 0, result.stderr
+    assert "timing.batch.milliseconds_per_image" in result.stdout.splitlines()[0]
+    with Image.open(runs / "new" / "times.png") as picture:
+        assert picture.width > 800
+
+
+def test_a_figure_of_different_things_is_refused(runs):
+    write_timed(runs / "sixteen", "act", 1.0, accuracy=0.5)
+    write_timed(runs / "eight", "act", 1.0, batch_size=8, accuracy=0.5)
+    write_timed(runs / "detector", "sact", 1.0, mAP=0.5)
+    for names, message in [
+        (["a"], "no run has times"),
+        (["sixteen", "eight"], "received 16 at once and 8 at once"),
+        (["sixteen", "detector"], "received accuracy and mAP"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            summarize([str(runs / name) for name in names], figure=runs / "times.png")
+    with pytest.raises(UserError, match="--figure: .* is a directory"):
+        summarize([str(runs / "sixteen")], figure=runs)
+    assert not (runs / "times.png").exists()
 
 
 def test_chosen_columns_and_forms(runs):

@@ -1,14 +1,21 @@
 """The metrics of several runs as one table."""
 
 import json
+import math
+import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sact_tf import paths
 from sact_tf.errors import UserError
+from sact_tf.files import atomic_path
+from sact_tf.training.loop.inference_time import at_once, times_of
 from sact_tf.training.reports.tables import render
+from sact_tf.visualization import figures
+from sact_tf.visualization.charts import TimedNetwork, time_figure
 
-# What most people want to see, in this order; the other numbers follow by name.
+# What most people want to see, in this order.
 _FIRST = (
     "image_size",
     "accuracy",
@@ -17,22 +24,24 @@ _FIRST = (
     "recall@5",
     "flops_ratio",
     "flops_mean",
-    "flops_std",
     "num_units",
     "ponder_localization_auc",
-    "ponder_weight",
+    "timing.batch.milliseconds_per_image",
+    "timing.batch.time_ratio",
     "seed",
-    "num_examples",
     "steps",
-    "train_seconds",
 )
-_BORING = ("plain_flops", "parameters", "ponder_localization_images")
+_SCORES = ("accuracy", "mAP")
+ALL_COLUMNS = "all"
 
 Row = dict[str, Any]
 
 
 def summarize(
-    runs: Sequence[str], form: str = "text", columns: Sequence[str] | None = None
+    runs: Sequence[str],
+    form: str = "text",
+    columns: Sequence[str] | None = None,
+    figure: str | os.PathLike | None = None,
 ) -> None:
     """Prints the metrics of several runs as one table.
 
@@ -40,13 +49,22 @@ def summarize(
         runs: see `read_rows`.
         form: see `render`.
         columns: see `table`.
+        figure: PNG file for accuracy or mAP over the time per image.
 
     Raises:
-        UserError: there is no run, one cannot be read, or none has such a column.
+        UserError: there is no run, one cannot be read, none has such a column, or none has times
+            to draw.
     """
     if not runs:
         raise UserError("expected run directories: python -m train.summarize RUN_DIR...")
-    print(render(table([row for run in runs for row in read_rows(run)], columns), form))
+    file = None if figure is None else paths.output_file("figure", figure)
+    rows = [row for run in runs for row in read_rows(run)]
+    print(render(table(rows, columns), form))
+    if file is not None:
+        networks, score, images = timed_networks(rows)
+        picture = figures.render(lambda theme: time_figure(networks, score, images, theme))
+        with paths.writing("figure", file), atomic_path(file) as temporary:
+            temporary.write_bytes(picture.standalone)
 
 
 def read_rows(path: str) -> Iterator[tuple[str, Row]]:
@@ -90,16 +108,18 @@ def table(rows: Sequence[tuple[str, Row]], columns: Sequence[str] | None) -> lis
 
     Args:
         rows: (name, metrics) of each run.
-        columns: names to show; by default every number that some run has.
+        columns: names to show; by default those of most interest, or every number where a run has
+            none of these, or `["all"]` asks for it.
 
     Raises:
         UserError: no run has such a column.
     """
     texts = [(name, cells(row), row) for name, row in rows]
-    if columns is None:
-        present = list(dict.fromkeys(key for _, found, _ in texts for key in found))
-        columns = [key for key in _FIRST if key in present]
-        columns += [key for key in present if key not in columns and key not in _BORING]
+    if columns is None or list(columns) == [ALL_COLUMNS]:
+        first = [key for key in _FIRST if any(_cell(found, row, key) for _, found, row in texts)]
+        known = all(any(_cell(found, row, key) for key in first) for _, found, row in texts)
+        others = dict.fromkeys(key for _, found, _ in texts for key in found if key not in first)
+        columns = [*first, *(() if known and columns is None else others)]
     body = [
         [name, *(_cell(found, row, column) for column in columns)] for name, found, row in texts
     ]
@@ -107,6 +127,45 @@ def table(rows: Sequence[tuple[str, Row]], columns: Sequence[str] | None) -> lis
         if not any(line[number] for line in body):
             raise UserError(f"--columns: no run has {column!r} in its metrics.json")
     return [["run", *columns], *body]
+
+
+def timed_networks(rows: Sequence[tuple[str, Row]]) -> tuple[list[TimedNetwork], str, str]:
+    """The arguments of `time_figure`: of each run that has times, those of the larger batch.
+
+    Raises:
+        UserError: no run has times, they have different scores, or other numbers of images at once.
+    """
+    timed = [
+        (name, row, score)
+        for name, row in rows
+        if times_of(row) and (score := next((key for key in _SCORES if key in row), None))
+    ]
+    if not timed:
+        raise UserError("--figure: no run has times in its metrics.json (evaluation.time)")
+    scores = sorted({score for _, _, score in timed})
+    images = sorted({at_once(times_of(row)[-1]) for _, row, _ in timed})
+    for found in (scores, images):
+        if len(found) > 1:
+            raise UserError(f"--figure: expected runs of one kind, received {' and '.join(found)}")
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name, _, _ in timed])
+    networks = [
+        TimedNetwork(
+            os.path.relpath(name, folder),
+            row.get("halting"),
+            times_of(row)[-1]["milliseconds_per_image"],
+            row[score],
+            _standard_error(row, score),
+        )
+        for name, row, score in timed
+    ]
+    return networks, scores[0], images[0]
+
+
+def _standard_error(row: Row, score: str) -> float:
+    """Of a share of the images; 0 for a mAP, which is none."""
+    if score != "accuracy" or not row.get("num_examples"):
+        return 0.0
+    return math.sqrt(row[score] * (1 - row[score]) / row["num_examples"])
 
 
 def _cell(found: dict[str, str], row: Row, column: str) -> str:

@@ -26,8 +26,7 @@ METHOD_NAMES = {
     "sact_calibrated": "SACT, calibrated",
 }
 _LEGEND_INCHES = 2.6  # Width of the longest name in a legend.
-# Colour by kind, marker and line by what was done.
-_COLORS = {"plain": None, "act": 1, "sact": 0}
+# Marker and line by what was done; the colour is that of the kind.
 _STYLES = {
     "": ("o", "-"),
     "matched": ("s", ":"),
@@ -141,8 +140,7 @@ def _draw_panel(axis, rows: Sequence[Row], size: int, point, theme: figures.Them
 
 def _draw_series(axis, method: str, points, theme: figures.Theme):
     kind, _, variant = method.partition("_")
-    number = _COLORS[kind]
-    color = theme.text if number is None else theme.cycle[number]
+    color = charts.kind_color(None if kind == "plain" else kind, theme)
     marker, line = _STYLES[variant]
     flops, flops_std, accuracy, accuracy_std = np.array(points).T
     return axis.errorbar(
