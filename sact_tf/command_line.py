@@ -71,7 +71,7 @@ def _define_common_flags() -> None:
 class _OnceEach(std_logging.Filter):
     """Passes on what has not been said: some programs list the same data for each stage."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._said: set[tuple[int, str]] = set()
 
