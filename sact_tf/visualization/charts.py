@@ -133,7 +133,9 @@ def time_figure(
     axis.set_xlim(0, 1.06 * slowest)
     axis.margins(y=0.15)
     axis.set_xlabel(f"ms per image, {images}")
-    axis.set_ylabel(f"{score}, one standard error" if networks[0].error else score)
+    axis.set_ylabel(
+        f"{score}, one standard error" if any(network.error for network in networks) else score
+    )
     shown = {_KINDS[kind]: handle for kind, handle in labels.items() if handle is not None}
     figure.legend(shown.values(), shown.keys(), loc="outside upper right", ncols=len(shown))
     return figure

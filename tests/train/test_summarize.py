@@ -6,14 +6,9 @@ import pytest
 from PIL import Image
 
 from sact_tf.errors import UserError
-from sact_tf.training.reports.metrics_table import (
-    cells,
-    read_rows,
-    summarize,
-    table,
-    timed_networks,
-)
+from sact_tf.training.reports.metrics_table import cells, read_rows, summarize, table
 from sact_tf.training.reports.tables import render
+from sact_tf.training.reports.timed_networks import timed_networks
 from sact_tf.visualization.charts import TimedNetwork
 from tests.training import running
 

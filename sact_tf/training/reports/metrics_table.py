@@ -1,7 +1,6 @@
 """The metrics of several runs as one table."""
 
 import json
-import math
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -10,10 +9,10 @@ from typing import Any
 from sact_tf import paths
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_path
-from sact_tf.training.loop.inference_time import at_once, times_of
 from sact_tf.training.reports.tables import render
+from sact_tf.training.reports.timed_networks import timed_networks
 from sact_tf.visualization import figures
-from sact_tf.visualization.charts import TimedNetwork, time_figure
+from sact_tf.visualization.charts import time_figure
 
 # What most people want to see, in this order.
 _FIRST = (
@@ -31,8 +30,7 @@ _FIRST = (
     "seed",
     "steps",
 )
-_SCORES = ("accuracy", "mAP")
-ALL_COLUMNS = "all"
+_ALL_COLUMNS = ["all"]
 
 Row = dict[str, Any]
 
@@ -115,7 +113,7 @@ def table(rows: Sequence[tuple[str, Row]], columns: Sequence[str] | None) -> lis
         UserError: no run has such a column.
     """
     texts = [(name, cells(row), row) for name, row in rows]
-    if columns is None or list(columns) == [ALL_COLUMNS]:
+    if columns is None or list(columns) == _ALL_COLUMNS:
         first = [key for key in _FIRST if any(_cell(found, row, key) for _, found, row in texts)]
         known = all(any(_cell(found, row, key) for key in first) for _, found, row in texts)
         others = dict.fromkeys(key for _, found, _ in texts for key in found if key not in first)
@@ -127,45 +125,6 @@ def table(rows: Sequence[tuple[str, Row]], columns: Sequence[str] | None) -> lis
         if not any(line[number] for line in body):
             raise UserError(f"--columns: no run has {column!r} in its metrics.json")
     return [["run", *columns], *body]
-
-
-def timed_networks(rows: Sequence[tuple[str, Row]]) -> tuple[list[TimedNetwork], str, str]:
-    """The arguments of `time_figure`: of each run that has times, those of the larger batch.
-
-    Raises:
-        UserError: no run has times, they have different scores, or other numbers of images at once.
-    """
-    timed = [
-        (name, row, score)
-        for name, row in rows
-        if times_of(row) and (score := next((key for key in _SCORES if key in row), None))
-    ]
-    if not timed:
-        raise UserError("--figure: no run has times in its metrics.json (evaluation.time)")
-    scores = sorted({score for _, _, score in timed})
-    images = sorted({at_once(times_of(row)[-1]) for _, row, _ in timed})
-    for found in (scores, images):
-        if len(found) > 1:
-            raise UserError(f"--figure: expected runs of one kind, received {' and '.join(found)}")
-    folder = os.path.commonpath([os.path.dirname(os.path.abspath(name)) for name, _, _ in timed])
-    networks = [
-        TimedNetwork(
-            os.path.relpath(name, folder),
-            row.get("halting"),
-            times_of(row)[-1]["milliseconds_per_image"],
-            row[score],
-            _standard_error(row, score),
-        )
-        for name, row, score in timed
-    ]
-    return networks, scores[0], images[0]
-
-
-def _standard_error(row: Row, score: str) -> float:
-    """Of a share of the images; 0 for a mAP, which is none."""
-    if score != "accuracy" or not row.get("num_examples"):
-        return 0.0
-    return math.sqrt(row[score] * (1 - row[score]) / row["num_examples"])
 
 
 def _cell(found: dict[str, str], row: Row, column: str) -> str:
