@@ -12,6 +12,7 @@ from train import exit_codes
 
 _ENDINGS = {
     errors.TrainingDiverged: ("error", exit_codes.DIVERGED),
+    errors.Interrupted: ("stopped", exit_codes.INTERRUPTED),
     errors.Preempted: ("stopped", exit_codes.PREEMPTED),
     errors.WorkerLost: ("error", exit_codes.WORKER_LOST),
 }
@@ -27,8 +28,8 @@ def run(
 
     Args:
         main, define_flags, positional: see there.
-        goes_on: whether the same command goes on where it was stopped. SIGTERM then ends the
-            program as preempted, also before and after its training.
+        goes_on: whether the same command goes on where it was stopped. SIGTERM and Ctrl-C then
+            end the program as preempted, also before and after its training.
     """
     command_line.run(_stoppable(main) if goes_on else main, define_flags, positional, _ENDINGS)
 
@@ -39,8 +40,8 @@ def _stoppable(main: command_line.Main) -> command_line.Main:
             with Preemption().handled():
                 main(argv)
         except errors.Preempted as error:
-            said = str(error) or "SIGTERM; the same command goes on from what is saved"
-            raise errors.Preempted(said) from None
+            said = str(error) or f"{error.cause}; the same command goes on from what is saved"
+            raise type(error)(said) from None
 
     return stoppable
 

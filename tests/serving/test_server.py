@@ -224,6 +224,8 @@ def test_wrong_paths(server, method, path, status):
     received, answer = server.request(method, path)
     assert set(answer) == {"error"}
     assert received == status
+    if "dogs" in path:
+        assert answer["error"].endswith("; there is Specific(pets, 3)")
 
 
 def test_a_request_that_is_too_long_is_not_even_read(server):

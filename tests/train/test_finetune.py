@@ -182,6 +182,6 @@ def test_a_file_of_another_network(photos, weights, tmp_path):
 
 def test_a_budget_out_of_reach_is_refused_before_training(photos, weights, tmp_path):
     asked = options(photos, weights=str(weights), image_size=40, batch_size=4, flops_budget=0.1)
-    with pytest.raises(UserError, match="train.flops_budget: .*between 0"):
+    with pytest.raises(UserError, match="--flops_budget: .*between 0"):
         run_experiment(asked, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

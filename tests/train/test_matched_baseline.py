@@ -71,6 +71,8 @@ def test_units_of_the_imagenet_network(tmp_path):
     assert (config.model.depth, config.model.units) == (None, [3, 4, 11, 1])
     config.resolve()
     assert units_text(config) == "units per block: 3, 4, 11, 1"
+    config.model.network = "keras"
+    assert units_text(config) == "units per stage: 3, 4, 11, 1"
 
 
 def test_an_override_may_say_the_units_in_any_form(source):

@@ -48,7 +48,7 @@ def main(argv):
         raise OSError(errno.ENOSPC, "No space left on device", "metrics.json")
     elif job == "bug":
         raise ValueError("this is a bug")
-    elif job == "sleep":
+    elif job in ("sleep", "nap"):
         print("ready", flush=True)
         time.sleep(60)
     elif job == "where":
@@ -211,15 +211,26 @@ def test_wrong_flags_are_one_line_and_code_2(command, arguments, named):
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "line"),
+    ("job", "number", "code", "line"),
     [
-        (signal.SIGINT, 130, "interrupted\n"),
-        (signal.SIGTERM, 75, "stopped: SIGTERM; the same command goes on from what is saved\n"),
+        ("nap", signal.SIGINT, 130, "interrupted\n"),
+        (
+            "sleep",
+            signal.SIGINT,
+            130,
+            "stopped: Ctrl-C; the same command goes on from what is saved\n",
+        ),
+        (
+            "sleep",
+            signal.SIGTERM,
+            75,
+            "stopped: SIGTERM; the same command goes on from what is saved\n",
+        ),
     ],
 )
-def test_signals_have_codes_and_no_traceback(command, number, code, line):
+def test_signals_have_codes_and_no_traceback(command, job, number, code, line):
     with subprocess.Popen(
-        [*command, "--job=sleep"],
+        [*command, f"--job={job}"],
         env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -73,6 +73,8 @@ def test_figure_has_each_timed_run_over_its_time_in_batches(runs):
     result = running.run("summarize", *paths, f"--figure={runs / 'new' / 'times.png'}")
     assert result.returncode == 0, result.stderr
     assert "timing.batch.milliseconds_per_image" in result.stdout.splitlines()[0]
+    drawn = f"figure: {runs / 'new' / 'times.png'}, 2 of 3 networks, those with times"
+    assert result.stderr.splitlines()[-1] == drawn
     with Image.open(runs / "new" / "times.png") as picture:
         assert picture.width > 800
 

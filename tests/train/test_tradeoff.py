@@ -155,6 +155,14 @@ def test_an_early_end_says_which_run_it_was(tmp_path, monkeypatch, end):
         run_experiment(_config(tmp_path), tmp_path)
 
 
+@pytest.mark.parametrize("key", ["act.flops_budgets", "sact.calibrated"])
+def test_a_budget_out_of_reach_is_refused_before_anything_is_trained(tmp_path, key):
+    config = _config(tmp_path, f"sact.ponder_weights=[0.1],{key}=[0.9,0.1]")
+    with pytest.raises(UserError, match=f"{key}: .*0.1"):
+        run_experiment(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_finished_runs_are_not_trained_again(tmp_path):
     overrides = "sact.ponder_weights=[0.1],sact.calibrated=[0.8],image_sizes=[24]"
     config = _config(tmp_path, overrides)
@@ -165,6 +173,9 @@ def test_finished_runs_are_not_trained_again(tmp_path):
     before = _modified(tmp_path)
     assert len(before) == 3
     table = (tmp_path / "tradeoff.csv").read_text()
+    elsewhere = tmp_path / "runs" / "seed9" / "plain" / "config.yaml"  # by a command beside this
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.touch()
     again = running.run(
         "tradeoff",
         f"--config={tmp_path / 'tradeoff.yaml'}",
@@ -174,6 +185,7 @@ def test_finished_runs_are_not_trained_again(tmp_path):
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("trained before") == 2
     assert again.stdout.count("calibrated before") == 1
+    assert f"without seed9 in {tmp_path / 'runs'}: --seeds takes them in\n" in again.stdout
     assert _modified(tmp_path) == before and (tmp_path / "tradeoff.csv").read_text() == table
     # Another setting under the same name is not passed off as the old run.
     other = _config(tmp_path, "sact.ponder_weights=[0.1],base.train.momentum=0.5")

@@ -15,11 +15,13 @@ from sact_tf.training.detection.evaluator import DetectionEvaluator
 from sact_tf.training.errors import Preempted
 from sact_tf.training.loop import inference_time as module
 from sact_tf.training.loop.inference_time import (
+    beside_plain,
     image_batches,
     inference_time,
     time_networks,
     times_of,
 )
+from sact_tf.training.reports.times import time_table
 from tests.training import detection_running, running
 
 _NOT_DETERMINISTIC = "runtime.deterministic=false"
@@ -98,6 +100,31 @@ def test_the_fastest_execution_stands_for_the_network(fake_networks):
         assert found["time_ratio_min"] <= found["time_ratio"] <= found["time_ratio_max"] < 1
     assert set(fake_networks) == {1, 4}  # of three images one stands twice in the batch
     assert [each["batch_size"] for each in times_of({"timing": times})] == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("quartiles", "shown"), [((1.05, 1.15), "1.10"), ((1.0, 1.4), "1.10 (1.00 - 1.40, noisy)")]
+)
+def test_a_ratio_that_varies_is_shown_with_its_quartiles(quartiles, shown):
+    times = {
+        "plain_milliseconds_per_image": 3.14, "execution": "tiled", "time_ratio": 1.1,
+        "time_ratio_min": quartiles[0], "time_ratio_max": quartiles[1],
+    }  # fmt: skip
+    assert beside_plain(times) == f"{shown} of the plain network's 3.14 ms, tiled, "
+
+
+@pytest.mark.parametrize(("in_batches", "said"), [(0.9, False), (1.2, True)])
+def test_a_report_says_that_halting_gains_no_time_where_it_does_not(in_batches, said):
+    def of(batch_size, ratio):
+        quartiles = {"time_ratio_min": ratio, "time_ratio_max": ratio}
+        return {
+            "batch_size": batch_size, "execution": "tiled", "milliseconds_per_image": 1.0,
+            "plain_milliseconds_per_image": 1.0, "time_ratio": ratio, **quartiles,
+        }  # fmt: skip
+
+    timing = {"processor": "p", "threads": 2, "one_image": of(1, 1.1), "batch": of(8, in_batches)}
+    page = time_table({"halting": "sact", "timing": timing})
+    assert ("Halting gains no time here." in page) == said
 
 
 def test_a_plain_network_is_its_own_measure(fake_networks):

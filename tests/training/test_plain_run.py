@@ -6,7 +6,7 @@ import pytest
 
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config
-from sact_tf.training.run_directory.plain_run import read_plain_run
+from sact_tf.training.run_directory.plain_run import beside_plain_run, read_plain_run
 from tests.training import running
 
 _PLAIN = "model.halting=null,model.ponder_weight=null"
@@ -26,6 +26,7 @@ def test_accuracy_stands_beside_the_plain_networks(prepare, plain):
     run = prepare(f"train.warm_start={plain}", "train.steps=1")
     run.train(evaluates=False)
     metrics = run.evaluate()
+    accuracy = metrics["accuracy"]
     assert running.read_metrics(run.directory.path) == metrics
     assert metrics["plain_run"] == {
         "model_dir": str(plain),
@@ -35,8 +36,11 @@ def test_accuracy_stands_beside_the_plain_networks(prepare, plain):
         "num_examples": 30,
     }
     words = f"; the plain network trained for 2 steps {before['accuracy']:.4f}"
+    error = f"standard error {(accuracy * (1 - accuracy) / 30) ** 0.5:.4f}"
     line = next(run.task.summary(metrics))
-    assert line == f"accuracy                 {metrics['accuracy']:.4f} of 30 images{words}"
+    assert (
+        line == f"accuracy                 {metrics['accuracy']:.4f} of 30 images, {error}{words}"
+    )
     assert f"top-1{words}" in run.directory.report.read_text()
 
 
@@ -60,3 +64,19 @@ def test_nothing_but_a_finished_run_of_the_same_network_is_compared(prepare, pla
     longer = prepare(_PLAIN, "train.steps=3", name="plain")
     longer.train(evaluates=False)
     assert compared(plain) == {}  # Trained on, and not evaluated yet.
+
+
+def test_a_pretrained_network_is_said_to_be_one():
+    plain = {"steps": 1500, "warm_start": "keras:ResNet50V2", "accuracy": 0.5}
+    words = "; the plain network trained for 1,500 steps from keras:ResNet50V2 0.5000"
+    assert beside_plain_run({"plain_run": plain}, "accuracy") == words
+
+
+def test_what_a_plain_run_started_from_is_kept(prepare, plain, tmp_path):
+    started = prepare(_PLAIN, f"train.warm_start={plain}", "train.steps=1", name="started")
+    started.train(evaluates=False)
+    started.evaluate()
+    directory = started.directory.path
+    overrides = (f"train.warm_start={directory}",)
+    config = load_config(ClassificationConfig, running.write_config(tmp_path), overrides)
+    assert read_plain_run(config)["plain_run"]["warm_start"] == str(plain)

@@ -56,7 +56,8 @@ def _of_name(name: str, weights: str | None) -> Weights:
         except Exception as error:  # Keras raises nothing more special.
             raise UserError(
                 f"{name}: its ImageNet weights cannot be downloaded ({error}); where there is no "
-                "network, download that file elsewhere and give its path as the weights"
+                "network, download that file elsewhere and give its path: --weights=FILE, or "
+                f"train.warm_start=keras:{name}:FILE"
             ) from None
     if weights is None:
         return _of_model(_build(name, weights=None))

@@ -218,7 +218,8 @@ class ModelServer:
                 message = f":predict: expected the method POST, received {request.method}"
                 raise RequestError(405, message, {"Allow": "POST"})
             which = f"Specific({name}, {version})" if version is not None else f"Latest({name})"
-            raise RequestError(404, f"Servable not found for request: {which}")
+            served = f"Specific({self._name}, {self._servable.version})"
+            raise RequestError(404, f"Servable not found for request: {which}; there is {served}")
 
 
 def _size_key(sizes):

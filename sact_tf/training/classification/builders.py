@@ -113,6 +113,26 @@ def image_size(data: ImageClassificationData) -> tuple[int, int]:
     return tuple(data.evaluation(1).element_spec["image"].shape[1:3])
 
 
+def check_flops_budget(
+    model: ImageClassifier, data: ImageClassificationData, flops_ratio: float, name: str
+) -> None:
+    """Refuses a budget that halting cannot meet.
+
+    Args:
+        model: with halting; trained or not.
+        data: its images' size counts.
+        flops_ratio: the budget.
+        name: what the user calls it.
+
+    Raises:
+        UserError: names it, and the range that halting can choose from.
+    """
+    try:
+        check_budget(model, flops_ratio, [image_size(data)])
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from None
+
+
 def build_controller(
     config: ClassificationConfig, model: ImageClassifier, data: ImageClassificationData
 ) -> BudgetController | None:
@@ -124,10 +144,7 @@ def build_controller(
     train = config.train
     if train.flops_budget is None:
         return None
-    try:
-        check_budget(model, train.flops_budget, [image_size(data)])
-    except ValueError as error:
-        raise UserError(f"train.flops_budget: {error}") from None
+    check_flops_budget(model, data, train.flops_budget, "train.flops_budget")
     return BudgetController(
         train.flops_budget,
         ponder_weight=config.model.ponder_weight or BudgetController.LEAST_START,

@@ -13,6 +13,7 @@ from sact_tf.training.classification.evaluator import ClassificationEvaluator, S
 from sact_tf.training.config.loading import given
 from sact_tf.training.reports import report_parts, times
 from sact_tf.training.reports.report_parts import Drawing, Record, line
+from sact_tf.training.reports.standard_error import standard_error
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.history import read_history
 from sact_tf.training.run_directory.plain_run import beside_plain_run
@@ -83,7 +84,8 @@ def _title(config: ClassificationConfig) -> str:
 def _first_numbers(metrics: dict[str, Any]) -> str:
     """Accuracy, time and FLOPs: what a reader asks first."""
     beside = beside_plain_run(metrics, "accuracy")
-    cells = [("Accuracy", f"{metrics['accuracy']:.2%}", f"top-1{beside}")]
+    error = standard_error(metrics["accuracy"], metrics["num_examples"])
+    cells = [("Accuracy", f"{metrics['accuracy']:.2%} ± {error:.2%}", f"top-1{beside}")]
     cells += times.key_numbers(metrics)
     if metrics["halting"] is None:
         return html.numbers(cells)

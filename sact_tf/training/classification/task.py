@@ -15,6 +15,7 @@ from sact_tf.training.classification.trainer import ClassificationTrainer
 from sact_tf.training.loop.preemption import Preemption
 from sact_tf.training.loop.state import TrainingState
 from sact_tf.training.loop.task import Task
+from sact_tf.training.reports.standard_error import standard_error
 from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.plain_run import beside_plain_run
 
@@ -70,7 +71,9 @@ class ClassificationTask(Task):
     def summary(self, metrics: dict[str, Any]) -> Iterator[str]:
         images = metrics["num_examples"]
         beside = beside_plain_run(metrics, "accuracy")
-        yield f"accuracy                 {metrics['accuracy']:.4f} of {images} images{beside}"
+        accuracy = metrics["accuracy"]
+        of_images = f"of {images} images, standard error {standard_error(accuracy, images):.4f}"
+        yield f"accuracy                 {accuracy:.4f} {of_images}{beside}"
         if "recall@5" in metrics:
             yield f"recall@5                 {metrics['recall@5']:.4f}"
         yield f"cross entropy            {metrics['cross_entropy']:.4f}"

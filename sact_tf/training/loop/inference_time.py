@@ -19,6 +19,8 @@ from sact_tf.timing import interleaved, machine, ratios
 _TURNS, _SECONDS = 30, 3.0
 # A call of the plain network takes no more, or the batch is smaller.
 _CALL_MILLISECONDS = 2_000
+# Between the quartiles of a ratio: more is no longer one number.
+_STEADY = 0.15
 
 _logger = logging.getLogger(__name__)
 
@@ -67,7 +69,11 @@ def beside_plain(times: Mapping[str, Any]) -> str:
     if times["execution"] == PLAIN:
         return ""
     plain = f"{times['plain_milliseconds_per_image']:.3g} ms"
-    return f"{times['time_ratio']:.2f} of the plain network's {plain}, {times['execution']}, "
+    low, high = times["time_ratio_min"], times["time_ratio_max"]
+    # The median of the turns' ratios need not be the ratio of the medians.
+    varies = f" ({low:.2f} - {high:.2f}, noisy)" if high - low > _STEADY else ""
+    ratio = f"{times['time_ratio']:.2f}{varies}"
+    return f"{ratio} of the plain network's {plain}, {times['execution']}, "
 
 
 def _measured(model, images, batch_size):

@@ -61,11 +61,13 @@ def _tf_config(addresses: Sequence[str], index: int) -> str:
 
 def _start(command: Sequence[str], addresses: Sequence[str], index: int) -> subprocess.Popen:
     environment = {**os.environ, "TF_CONFIG": _tf_config(addresses, index)}
+    # In process groups of their own, or the terminal's Ctrl-C would reach them beside ours.
     if index == 0:
-        return subprocess.Popen(command, env=environment)
+        return subprocess.Popen(command, env=environment, process_group=0)
     worker = subprocess.Popen(
         command,
         env=environment,
+        process_group=0,
         text=True,
         errors="replace",
         stdout=subprocess.PIPE,

@@ -209,6 +209,7 @@ class TrainingRun:
         evaluation = self.config.evaluation
         if not (evaluation.time and self.is_chief) or self.config.runtime.strategy == "tpu":
             return {}
+        self.progress.say("measuring times")
         with self._averaged():
             images = self.evaluator.kept_images()
             times = inference_time(self.model, images, evaluation.batch_size)

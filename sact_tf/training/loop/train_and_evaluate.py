@@ -110,13 +110,13 @@ def _ends_explained(run: TrainingRun, mode: str) -> Iterator[None]:
         latest = run.checkpoints.latest
         good = f"the last good checkpoint is {latest}" if latest else "there is no checkpoint"
         raise TrainingDiverged(f"training stopped: {error}; {good}") from None
-    except Preempted:
+    except Preempted as error:
         saved = run.stop() if mode != "eval" else None
-        raise Preempted(
-            f"SIGTERM after step {run.step}, saved as {saved}; the same command goes on from there"
-            + _older_results(run)
+        raise type(error)(
+            f"{error.cause} after step {run.step}, saved as {saved}; the same command goes on from "
+            f"there{_older_results(run)}"
             if saved
-            else "SIGTERM; there was nothing to save"
+            else f"{error.cause}; there was nothing to save"
         ) from None
     except tf.errors.OpError as error:
         # A damaged image is met by the step that consumes it.

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sact_tf.models import set_ponder_weight
 from sact_tf.training.config.sections import TrainConfig
-from sact_tf.training.errors import Preempted, TrainingDiverged
+from sact_tf.training.errors import TrainingDiverged
 from sact_tf.training.loop.preemption import Preemption
 from sact_tf.training.loop.state import TrainingState
 
@@ -108,7 +108,7 @@ class Trainer(orbit.AbstractTrainer, abc.ABC):
         if self._statistics_differ:
             self._share_statistics()
         if stop:
-            raise Preempted
+            raise self._preemption.kind
         result = dict(zip(self._names, (sums.numpy() / count).tolist(), strict=True))
         result["learning_rate"] = float(self._state.learning_rate(int(self.step.numpy()) - 1))
         if self._state.controller is not None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -63,6 +64,9 @@ def summarize(
         picture = figures.render(lambda theme: time_figure(networks, score, images, theme))
         with paths.writing("figure", file), atomic_path(file) as temporary:
             temporary.write_bytes(picture.standalone)
+        # Not on stdout, which may go into a file as a table.
+        drawn = f"{len(networks)} of {len(rows)} networks, those with times"
+        print(f"figure: {file}, {drawn}", file=sys.stderr)
 
 
 def read_rows(path: str) -> Iterator[tuple[str, Row]]:

@@ -1,12 +1,12 @@
 """What runs reach and the time that they take, for a figure."""
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sact_tf.errors import UserError
 from sact_tf.training.loop.inference_time import at_once, times_of
+from sact_tf.training.reports.standard_error import standard_error
 from sact_tf.visualization.charts import TimedNetwork
 
 _SCORES = ("accuracy", "mAP")
@@ -42,15 +42,8 @@ def timed_networks(
             row.get("halting"),
             times_of(row)[-1]["milliseconds_per_image"],
             row[score],
-            _standard_error(row, score),
+            standard_error(row[score], row["num_examples"]) if score == "accuracy" else 0.0,
         )
         for name, row, score in timed
     ]
     return networks, scores[0], images[0]
-
-
-def _standard_error(row: Mapping[str, Any], score: str) -> float:
-    """Of a share of the images; 0 for a mAP, which is none."""
-    if score != "accuracy" or not row.get("num_examples"):
-        return 0.0
-    return math.sqrt(row[score] * (1 - row[score]) / row["num_examples"])

@@ -39,9 +39,15 @@ def time_table(metrics: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return ""
+    verdict = ""
+    if all(times["time_ratio"] >= 1 for times in times_of(metrics)):
+        verdict = (
+            " Halting gains no time here. Wide networks on large images with much background gain: "
+            "docs/when_it_pays.md."
+        )
     return html.table(_HEADER, rows) + html.paragraph(
         f"On {processor(metrics)}. Held-out images; plain is the network of the same weights "
-        "without halting. Both took their turns on the same images; medians."
+        f"without halting. Both took their turns on the same images; medians.{verdict}"
     )
 
 

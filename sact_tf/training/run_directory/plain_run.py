@@ -1,5 +1,6 @@
 """The trained plain network that a run has started from, to compare it with."""
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +21,9 @@ def read_plain_run(config: TrainingConfig) -> dict[str, Any]:
         config: resolved, of the run with halting.
 
     Returns:
-        {"plain_run": {"model_dir": its directory, "steps": how long it was trained, and of
-        `accuracy`, `mAP`, ... what its `metrics.json` has}}. Empty where the run has started from
+        {"plain_run": {"model_dir": its directory, "steps": how long it was trained, "warm_start":
+        from which weights, if not from scratch, and of `accuracy`, `mAP`, ... what its
+        `metrics.json` has}}. Empty where the run has started from
         anything else than a finished run of the network of the same units and channels without
         halting, on the same data.
     """
@@ -42,8 +44,11 @@ def read_plain_run(config: TrainingConfig) -> dict[str, Any]:
         or metrics.get("steps") != plain.train.steps
     ):
         return {}
+    run = {"model_dir": str(home), "steps": metrics["steps"]}
+    if plain.train.warm_start is not None:
+        run["warm_start"] = plain.train.warm_start
     quality = {key: metrics[key] for key in _QUALITY if key in metrics}
-    return {"plain_run": {"model_dir": str(home), "steps": metrics["steps"], **quality}}
+    return {"plain_run": {**run, **quality}}
 
 
 def beside_plain_run(metrics: Mapping[str, Any], key: str) -> str:
@@ -56,4 +61,7 @@ def beside_plain_run(metrics: Mapping[str, Any], key: str) -> str:
     plain = metrics.get("plain_run", {})
     if key not in plain:
         return ""
-    return f"; the plain network trained for {plain['steps']:,} steps {plain[key]:.4f}"
+    steps = f"{plain['steps']:,} steps"
+    if "warm_start" in plain:
+        steps = f"{steps} from {pathlib.PurePath(plain['warm_start']).name}"
+    return f"; the plain network trained for {steps} {plain[key]:.4f}"

@@ -70,8 +70,11 @@ def run_experiment(options: FinetuneOptions, model_dir: str) -> dict[str, Any]:
 
 def _check_budget(config: ClassificationConfig) -> None:
     """Refuses a budget that halting cannot meet before the head is trained, not after it."""
+    if config.train.flops_budget is None:
+        return
     data = listed_images(config)
-    builders.build_controller(config, builders.build_model(config, data), data)
+    model = builders.build_model(config, data)
+    builders.check_flops_budget(model, data, config.train.flops_budget, "--flops_budget")
     keras.backend.clear_session()
 
 
@@ -81,6 +84,7 @@ def _export(directory: RunDirectory, metrics: dict[str, Any]) -> pathlib.Path:
     if output.exists():
         return output
     execution = metrics.get("timing", {}).get("one_image", {}).get("execution", "auto")
+    print(f"exporting, execution {execution}", flush=True)
     with paths.writing("model_dir", output):
         export(load_classifier(directory.path), output, execution=execution)
     return output

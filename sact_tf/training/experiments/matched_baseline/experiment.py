@@ -51,4 +51,6 @@ def units_text(config: ClassificationConfig) -> str:
     units = model.units or model.units_per_block
     if units is None:
         return f"depth {model.depth}"
-    return f"units per block: {', '.join(map(str, units)) if isinstance(units, list) else units}"
+    # Keras' stages are not blocks: a stage's last unit opens the next block.
+    part = "stage" if model.network == "keras" else "block"
+    return f"units per {part}: {', '.join(map(str, units)) if isinstance(units, list) else units}"

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from sact_tf import budget
+from sact_tf.data import ImageClassificationData
 from sact_tf.data.identity import DataIdentity
 from sact_tf.errors import UserError
 from sact_tf.files import atomic_path, atomic_write_json, atomic_write_text
@@ -51,11 +53,16 @@ def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]
     """
     # A new function for each network is what this is about.
     tf.get_logger().setLevel("ERROR")
-    settings = dump_config(config)
-    atomic_write_text(directory / "config.yaml", settings)
     planned = planned_runs(config)
     # Once: files may be decoded for it.
-    identity = functools.cache(lambda: builders.build_data(config.base.data).identity())
+    data = functools.cache(lambda: builders.build_data(config.base.data))
+    _check_budgets(config, data)
+    settings = dump_config(config)
+    atomic_write_text(directory / "config.yaml", settings)
+
+    def identity():
+        return data().identity()
+
     rows, start = [], time.monotonic()
     for number, run in enumerate(planned, start=1):
         minutes = (time.monotonic() - start) / 60
@@ -73,7 +80,25 @@ def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]
             )
     write_results(directory, rows, settings)
     print(f"table:  {directory / 'tradeoff.csv'}\nreport: {directory / 'report.html'}")
+    found = {path.parent.parent.name for path in directory.glob("runs/seed*/*/config.yaml")}
+    if others := sorted(found - {f"seed{run.seed}" for run in planned}):
+        print(f"without {', '.join(others)} in {directory / 'runs'}: --seeds takes them in")
     return rows
+
+
+def _check_budgets(config: TradeoffConfig, data: Callable[[], ImageClassificationData]) -> None:
+    """Refuses a budget that halting cannot meet before anything is trained."""
+    for kind, method in (("act", config.act), ("sact", config.sact)):
+        shares = {"flops_budgets": method.flops_budgets, "calibrated": method.calibrated}
+        if not any(shares.values()):
+            continue
+        # The range is the same for every tau.
+        run = PlannedRun(kind, config.base.train.seed, value=1.0)
+        model = builders.build_model(run_config(config, run, "unknown"), data())
+        for name, values in shares.items():
+            for share in values:
+                builders.check_flops_budget(model, data(), share, f"{kind}.{name}")
+        keras.backend.clear_session()
 
 
 def _results_of(
