@@ -42,8 +42,15 @@ def timed_networks(
             row.get("halting"),
             times_of(row)[-1]["milliseconds_per_image"],
             row[score],
-            standard_error(row[score], row["num_examples"]) if score == "accuracy" else 0.0,
+            _standard_error(row, score),
         )
         for name, row, score in timed
     ]
     return networks, scores[0], images[0]
+
+
+def _standard_error(row: Mapping[str, Any], score: str) -> float:
+    """Of an accuracy; 0 for a mAP, which is no share of the images, and where it is not known."""
+    if score != "accuracy" or not row.get("num_examples"):
+        return 0.0
+    return standard_error(row[score], row["num_examples"])
