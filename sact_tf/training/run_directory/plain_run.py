@@ -23,9 +23,8 @@ def read_plain_run(config: TrainingConfig) -> dict[str, Any]:
     Returns:
         {"plain_run": {"model_dir": its directory, "steps": how long it was trained, "warm_start":
         from which weights, if not from scratch, and of `accuracy`, `mAP`, ... what its
-        `metrics.json` has}}. Empty where the run has started from
-        anything else than a finished run of the network of the same units and channels without
-        halting, on the same data.
+        `metrics.json` has}}. Empty where the run has started from anything else than a finished run
+        of the network of the same units and channels without halting, on the same data.
     """
     source = config.train.warm_start
     if source is None or config.model.halting is None:

@@ -80,8 +80,8 @@ def run_experiment(config: TradeoffConfig, directory: pathlib.Path) -> list[Row]
             )
     write_results(directory, rows, settings)
     print(f"table:  {directory / 'tradeoff.csv'}\nreport: {directory / 'report.html'}")
-    found = {path.parent.parent.name for path in directory.glob("runs/seed*/*/config.yaml")}
-    if others := sorted(found - {f"seed{run.seed}" for run in planned}):
+    found = {path.name for path in directory.glob("runs/seed*")}
+    if others := sorted(found - {run.name.partition("/")[0] for run in planned}):
         print(f"without {', '.join(others)} in {directory / 'runs'}: --seeds takes them in")
     return rows
 
