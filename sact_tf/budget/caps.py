@@ -177,7 +177,7 @@ class _Free(NamedTuple):
 
 
 def _measure(model, blocks, images):
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def run(batch, valid):
         outputs = model.forward(batch, valid, training=False)
         num_units = [

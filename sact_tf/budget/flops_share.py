@@ -34,6 +34,7 @@ class FlopsShare:
         self._flops = tf.function(
             lambda images, valid: model.forward(images, valid, training=False)["flops"],
             reduce_retracing=True,
+            autograph=False,
         )
 
     @property

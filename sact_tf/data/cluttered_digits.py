@@ -154,6 +154,7 @@ class ClutteredDigits(ImageClassificationData):
         """Draws a batch, and preprocesses as one does with images from elsewhere."""
         preprocess = evaluation_function(self.preprocessing)
 
+        @tf.autograph.experimental.do_not_convert
         def example(number):
             images, *rest = call_python(load, [number], signature)
             images = tf.vectorized_map(preprocess, images)

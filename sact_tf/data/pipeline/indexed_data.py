@@ -177,4 +177,6 @@ def with_fixed_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 def _parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     """Maps on several threads, the order kept."""
+    # There is no Python control flow to convert, and converting takes its time.
+    function = tf.autograph.experimental.do_not_convert(function)
     return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

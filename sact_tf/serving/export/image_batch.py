@@ -74,7 +74,7 @@ def decode_batch(
 
 def output_shape(preprocess: Callable) -> tf.TensorShape:
     """The static shape of what a preprocessing makes of one image of any size."""
-    function = tf.function(preprocess).get_concrete_function(
+    function = tf.function(preprocess, autograph=False).get_concrete_function(
         tf.TensorSpec([None, None, 3], tf.uint8)
     )
     return tf.nest.flatten(function.structured_outputs)[0].shape

@@ -92,18 +92,18 @@ class ExportedKind(abc.ABC):
         """tf.functions by name, with their input signatures, for `model` or a copy of it."""
         preprocessed = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
 
-        @tf.function(input_signature=[_ENCODED])
+        @tf.function(input_signature=[_ENCODED], autograph=False)
         def serve(image_bytes):
             batch = decode_batch(image_bytes, self._preprocess)
             outputs = model.forward(batch.images, batch.valid, training=False)
             return self.answer(outputs, class_names, batch.scales)
 
-        @tf.function(input_signature=[preprocessed])
+        @tf.function(input_signature=[preprocessed], autograph=False)
         def serve_images(images):
             outputs = model.forward(images, training=False)
             return self.answer(outputs, class_names) | self._details(outputs)
 
-        @tf.function(input_signature=[_ENCODED])
+        @tf.function(input_signature=[_ENCODED], autograph=False)
         def serve_ponder_map(image_bytes):
             batch = decode_batch(image_bytes, self._preprocess)
             outputs = self.ponder(model, batch.images, batch.valid)

@@ -117,6 +117,7 @@ class ImageDetector:
         self._run = tf.function(
             lambda image: model.forward(image, training=False),
             input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)],
+            autograph=False,
         )
 
     def __call__(self, path: pathlib.Path) -> DetectedImage:

@@ -146,7 +146,9 @@ class ImagePonder:
         self._short_side = _trained_side(preprocessing) if short_side is None else short_side
         self._long_side = long_side
         self._ponder = tf.function(
-            model.ponder, input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)]
+            model.ponder,
+            input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)],
+            autograph=False,
         )
 
     def __call__(self, path: pathlib.Path) -> PonderedImage:

@@ -76,7 +76,7 @@ class Predictor:
     def __init__(self, model: ImageClassifier, top: int):
         self._model = model
         self._preprocess = evaluation_function(model.required_preprocessing())
-        self._ponder = tf.function(model.ponder, reduce_retracing=True)
+        self._ponder = tf.function(model.ponder, reduce_retracing=True, autograph=False)
         self._top = min(top, model.num_classes)
 
     def read(self, path: pathlib.Path) -> np.ndarray:

@@ -60,6 +60,7 @@ class Evaluator(orbit.StandardEvaluator, abc.ABC):
     def kept_images(self) -> list[np.ndarray]:
         """Some images of the last evaluation, spread over all, float32 [H, W, C] each."""
 
+    @tf.autograph.experimental.do_not_convert
     def eval_step(self, iterator: Iterator[Any]) -> Any:
         return self._strategy.run(self.evaluate_batch, (next(iterator),))
 

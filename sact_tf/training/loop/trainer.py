@@ -55,9 +55,9 @@ class Trainer(orbit.AbstractTrainer, abc.ABC):
         self._names: list[str] = []
         # -1 while everything is finite. A check per step inside the loop; read once per loop.
         self._first_bad_step = tf.Variable(-1, dtype=tf.int64, trainable=False)
-        self._take_step = tf.function(self._step, reduce_retracing=True)
-        self._weights_are_finite = tf.function(self._check_weights)
-        self._share_statistics = tf.function(self._mean_statistics)
+        self._take_step = tf.function(self._step, reduce_retracing=True, autograph=False)
+        self._weights_are_finite = tf.function(self._check_weights, autograph=False)
+        self._share_statistics = tf.function(self._mean_statistics, autograph=False)
 
     @abc.abstractmethod
     def losses(self, batch: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], Any]:

@@ -73,7 +73,9 @@ class PonderMapper:
             json.dumps(preprocessing, sort_keys=True),
         )
 
-        @tf.function(input_signature=[tf.TensorSpec([None, height, width, 3], tf.float32)])
+        spec = tf.TensorSpec([None, height, width, 3], tf.float32)
+
+        @tf.function(input_signature=[spec], autograph=False)
         def ponder(images):
             return tf.cast(model.ponder(images)["ponder_cost_map"], tf.float32)
 
