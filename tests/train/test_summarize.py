@@ -50,14 +50,21 @@ def test_all_columns_where_asked_for_or_nothing_else_is_there(runs):
     assert table(rows[:2], None)[0] == header[:4]
 
 
-def write_timed(folder, halting, milliseconds, batch_size=16, **scores):
-    folder.mkdir(parents=True)
+def timed(milliseconds, batch_size=16, **scores):
     times = {"milliseconds_per_image": milliseconds, "execution": "tiled", "time_ratio": 0.5}
-    content = {"halting": halting, **scores, "timing": {
+    return {**scores, "timing": {
         "one_image": {**times, "batch_size": 1, "milliseconds_per_image": 99.0},
         "batch": {**times, "batch_size": batch_size},
     }}  # fmt: skip
+
+
+def write(folder, **content):
+    folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(content))
+
+
+def write_timed(folder, halting, milliseconds, batch_size=16, **scores):
+    write(folder, halting=halting, **timed(milliseconds, batch_size, **scores))
 
 
 def test_figure_has_each_timed_run_over_its_time_in_batches(runs):
@@ -77,6 +84,18 @@ def test_figure_has_each_timed_run_over_its_time_in_batches(runs):
     assert result.stderr.splitlines()[-1] == drawn
     with Image.open(runs / "new" / "times.png") as picture:
         assert picture.width > 800
+
+
+def test_figure_of_evaluations(runs):
+    """Of `train.evaluate`, which names the network once, and of a trade-off, which names each."""
+    write(runs / "sizes", halting="sact", evaluations=[{"image_size": 64, **timed(5.0, mAP=0.5)}])
+    several = [("sact", "sact at 64"), (None, "plain at 64")]
+    evaluations = [{"halting": h, "name": name, **timed(6.0, mAP=0.25)} for h, name in several]
+    write(runs / "tradeoff", evaluations=evaluations)
+    rows = [row for name in ("sizes", "tradeoff") for row in read_rows(str(runs / name))]
+    assert [(network.halting, network.name) for network in timed_networks(rows)[0]] == [
+        ("sact", "sizes"), ("sact", "tradeoff: sact at 64"), (None, "tradeoff: plain at 64"),
+    ]  # fmt: skip
 
 
 def test_a_figure_of_different_things_is_refused(runs):

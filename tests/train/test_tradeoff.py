@@ -169,6 +169,7 @@ def test_finished_runs_are_not_trained_again(tmp_path):
     runs = planned_runs(config)
     first = run_experiment(config, tmp_path)
     assert [(row["run"], row["image_size"]) for row in first] == [(run.name, 24) for run in runs]
+    assert [row["halting"] for row in first] == [None, "sact", "sact"]
     assert first[2]["flops_mean"] < 0.9 * first[1]["flops_mean"]
     before = _modified(tmp_path)
     assert len(before) == 3

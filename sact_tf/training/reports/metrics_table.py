@@ -91,7 +91,9 @@ def read_rows(path: str) -> Iterator[tuple[str, Row]]:
         return
     for evaluation in several:
         name = evaluation.get("name")
-        yield f"{path}: {name}" if name else path, evaluation
+        # `train.evaluate` says once, above its sizes, what the network is.
+        row = {"halting": content.get("halting"), **evaluation}
+        yield f"{path}: {name}" if name else path, row
 
 
 def cells(row: Row) -> dict[str, str]:

@@ -118,6 +118,7 @@ def _results_of(
         task = ClassificationTask(_config_from(runs_dir / run.source, config, run))
         train_once(task, RunDirectory(directory), identity)
     about = {"run": run.name, "method": run.method, "value": run.value, "seed": run.seed}
+    about["halting"] = run.halting
     return [{**about, **evaluation} for evaluation in _evaluations(config, directory)]
 
 
