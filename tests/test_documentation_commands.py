@@ -165,10 +165,12 @@ def folder(tmp_path_factory):
         (folder / "runs" / run).parent.mkdir(exist_ok=True)
         (folder / "runs" / run).symlink_to(folder / "runs" / "quickstart")
     times = {"batch": {"batch_size": 16, "milliseconds_per_image": 20.0, "time_ratio": 0.6}}
-    for run in ("plain", "sact", "matched"):
-        (folder / "runs" / "wide_digits" / run).mkdir(parents=True)
-        metrics = json.dumps({"accuracy": 0.9, "halting": None, "timing": times})
-        (folder / "runs" / "wide_digits" / run / "metrics.json").write_text(metrics)
+    evaluation = {"image_size": 224, "accuracy": 0.9, "timing": times}
+    metrics = json.dumps({"halting": None, "evaluations": [evaluation]})
+    for run in ("plain", "sact", "sact_040", "cut_2242", "cut_1121", "plain_1121"):
+        evaluated = folder / "runs" / "wide_digits" / "evaluated" / run
+        evaluated.mkdir(parents=True)
+        (evaluated / "metrics.json").write_text(metrics)
     (folder / "sact.keras").symlink_to(folder / "runs" / "quickstart" / "model.keras")
     shutil.copytree(ROOT / "tests/golden/tf1_checkpoint_imagenet_sact", folder / "published")
     cat2000_files.write_dataset(folder / "CAT2000" / "trainSet")
