@@ -4,12 +4,14 @@ A preprocessing is a JSON-able dict {"name": ..., "image_size": ...}. Names:
 
 - "imagenet": the paper's. Evaluation: central crop 0.875, resized to `image_size` (default 224),
   [-1, 1]. Training: Inception-style distortions (`sact_tf.data.imagenet_augmentation`).
-- "cifar": per-image standardisation. Training: padded by two pixels on each side (32 to 36),
-  cropped to the size before, flipped.
-- "scale": resized, [-1, 1]. Training: flipped.
+- "cifar": per-image standardisation. Training: padded by `padding` pixels on each side (2, the
+  authors', by default: 32 to 36), cropped to the size before, flipped.
+- "scale": resized, [-1, 1]. Training: flipped; padded and cropped, too, where `padding` is given.
 - "unit": resized, [0, 1]. No augmentation: for data where a mirrored image means something else.
 
 `image_size` is an int, or [height, width]. Without it (all but "imagenet") images keep their size.
+`cutout` ("cifar" and "scale"; 0 by default) is the side in pixels of a square that training sets to
+zero, the images' mean grey, around a random pixel (arXiv 1708.04552).
 All functions are TensorFlow operations alone: they work in `tf.function`, tf.data and a SavedModel.
 """
 
@@ -23,8 +25,8 @@ from sact_tf.errors import UserError
 
 _CENTRAL_FRACTION = 0.875
 _CROP_DIVISOR = 16  # (1 - 0.875) / 2 of the sides, rounded down, goes at each end.
-_CIFAR_PADDING = 2
 _IMAGENET_SIZE = 224
+_PADDING = {"cifar": 2, "scale": 0}
 
 NAMES = ("imagenet", "cifar", "scale", "unit")
 
@@ -112,17 +114,19 @@ def training_function(
         UserError: there is no such preprocessing.
     """
     name, size = _parse(preprocessing)
+    padding = _augmentation(preprocessing, "padding", _PADDING.get(name, 0))
+    cutout = _augmentation(preprocessing, "cutout", 0)
     evaluate = evaluation_function(preprocessing)
 
     def imagenet(image, seed):
         return _symmetric_range(distort(_unit_range(image), size, seed))
 
     def cifar(image, seed):
-        image = _flip(_shift(_resized(_float(image), size), seed), seed)
-        return tf.image.per_image_standardization(image)
+        image = _flip(_shift(_resized(_float(image), size), padding, seed), seed)
+        return _cut_out(tf.image.per_image_standardization(image), cutout, seed)
 
     def scale(image, seed):
-        return _flip(evaluate(image), seed)
+        return _cut_out(_flip(_shift(evaluate(image), padding, seed), seed), cutout, seed)
 
     def unit(image, seed):
         del seed  # Nothing is random.
@@ -165,13 +169,13 @@ def _parse(preprocessing: Mapping[str, Any]) -> tuple[str, list[int] | None]:
             f'Expected preprocessing to be a dict whose "name" is one of {NAMES}, '
             f"received {preprocessing!r}"
         )
-    unknown = set(preprocessing) - {"name", "image_size"}
-    if unknown:
+    name = preprocessing["name"]
+    known = ["name", "image_size", *(["padding", "cutout"] if name in _PADDING else [])]
+    if {key for key, value in preprocessing.items() if value is not None} - set(known):
         raise UserError(
-            'Expected preprocessing to have the keys "name" and "image_size", '
+            f"Expected preprocessing {name!r} to have no keys but {', '.join(known)}, "
             f"received {dict(preprocessing)!r}"
         )
-    name = preprocessing["name"]
     size = preprocessing.get("image_size")
     if size is None:
         return name, [_IMAGENET_SIZE] * 2 if name == "imagenet" else None
@@ -186,6 +190,17 @@ def _parse(preprocessing: Mapping[str, Any]) -> tuple[str, list[int] | None]:
             f"received {size!r}"
         )
     return name, list(sides)
+
+
+def _augmentation(preprocessing: Mapping[str, Any], key: str, default: int) -> int:
+    pixels = preprocessing.get(key)
+    if pixels is None:
+        return default
+    if type(pixels) is not int or pixels < 0:
+        raise UserError(
+            f"Expected preprocessing {key} to be a number of pixels, 0 or more, received {pixels!r}"
+        )
+    return pixels
 
 
 def _checked(image: tf.Tensor) -> tf.Tensor:
@@ -226,13 +241,27 @@ def _resized(image: tf.Tensor, size: list[int] | None) -> tf.Tensor:
     return tf.ensure_shape(image, [*size, 3])
 
 
-def _shift(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    shape = tf.shape(image)
-    padding = [_CIFAR_PADDING, _CIFAR_PADDING]
-    padded = tf.pad(image, [padding, padding, [0, 0]])
-    cropped = tf.image.stateless_random_crop(padded, shape, tf.random.fold_in(seed, 0))
+def _shift(image: tf.Tensor, padding: int, seed: tf.Tensor) -> tf.Tensor:
+    if not padding:
+        return image
+    padded = tf.pad(image, [[padding, padding], [padding, padding], [0, 0]])
+    cropped = tf.image.stateless_random_crop(padded, tf.shape(image), tf.random.fold_in(seed, 0))
     return tf.ensure_shape(cropped, image.shape)
 
 
 def _flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.image.stateless_random_flip_left_right(image, tf.random.fold_in(seed, 1))
+
+
+def _cut_out(image: tf.Tensor, side: int, seed: tf.Tensor) -> tf.Tensor:
+    """Sets the part of a square that lies in the image to zero; its centre is anywhere in it."""
+    if not side:
+        return image
+    height, width, _ = tf.unstack(tf.shape(image))
+    centre = tf.random.stateless_uniform([2], tf.random.fold_in(seed, 2))
+    first = tf.cast(centre * tf.cast([height, width], tf.float32), tf.int32) - side // 2
+    rows, columns = tf.range(height), tf.range(width)
+    in_rows = (rows >= first[0]) & (rows < first[0] + side)
+    in_columns = (columns >= first[1]) & (columns < first[1] + side)
+    inside = in_rows[:, None] & in_columns
+    return tf.where(inside[..., None], 0.0, image)

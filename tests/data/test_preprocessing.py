@@ -97,26 +97,74 @@ class TestCifarEvaluation:
         assert np.abs(result - whole).max() < 0.1
 
 
-def test_cifar_training_shifts_and_flips():
+@pytest.mark.parametrize(
+    ("preprocessing", "padding"),
+    [
+        ({"name": "cifar"}, 2),
+        ({"name": "cifar", "padding": 3}, 3),
+        ({"name": "scale"}, 0),
+        ({"name": "scale", "padding": 1, "cutout": None}, 1),
+    ],
+)
+def test_training_shifts_and_flips(preprocessing, padding):
     image = _noise(32, 32)
-    train = tf.function(training_function({"name": "cifar", "image_size": 32}))
-    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
-    evaluate = evaluation_function({"name": "cifar"})
+    train = tf.function(training_function(preprocessing | {"image_size": 32}))
+    evaluate = evaluation_function(preprocessing)
+    # Zeros are put around pixels of 0 to 255, or around scaled values of -1 to 1.
+    scaled = preprocessing["name"] == "scale"
+    picture = evaluate(image).numpy() if scaled else image
+    padded = np.pad(picture, ((padding, padding), (padding, padding), (0, 0)))
     candidates = {}
-    for top in range(5):
-        for left in range(5):
+    for top in range(2 * padding + 1):
+        for left in range(2 * padding + 1):
             crop = padded[top : top + 32, left : left + 32]
-            candidates[top, left, False] = evaluate(crop).numpy()
-            candidates[top, left, True] = evaluate(crop[:, ::-1]).numpy()
+            for flip in (False, True):
+                turned = crop[:, ::-1] if flip else crop
+                candidates[top, left, flip] = turned if scaled else evaluate(turned).numpy()
     found = set()
-    for seed in range(150):
+    for seed in range(200):
         result = train(image, tf.constant([seed, 7])).numpy()
         assert result.shape == (32, 32, 3)
         matches = [k for k, v in candidates.items() if np.allclose(result, v, atol=1e-5)]
         assert len(matches) == 1
         found.update(matches)
-    assert {top for top, _, _ in found} == {left for _, left, _ in found} == set(range(5))
+    shifts = set(range(2 * padding + 1))
+    assert {top for top, _, _ in found} == {left for _, left, _ in found} == shifts
     assert {flip for _, _, flip in found} == {False, True}
+
+
+@pytest.mark.parametrize("name", ["cifar", "scale"])
+@pytest.mark.parametrize("side", [1, 4, 5])
+def test_cutout_is_a_square_around_a_pixel(name, side):
+    image = _noise(9, 13)
+    train = tf.function(training_function({"name": name, "cutout": side}))
+    whole = tf.function(training_function({"name": name}))
+    corners, sizes = set(), set()
+    for seed in range(150):
+        seed = tf.constant([seed, 3])
+        result, expected = train(image, seed).numpy(), whole(image, seed).numpy()
+        changed = (result != expected).any(axis=2)
+        rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        assert (result[top:bottom, left:right] == 0).all()
+        expected[top:bottom, left:right] = 0
+        np.testing.assert_array_equal(result, expected)
+        corners.add((top, left))
+        sizes.add((bottom - top, right - left))
+    # The square lies partly outside where its centre is close to the border.
+    smallest = side - side // 2
+    assert sizes == {(h, w) for h in range(smallest, side + 1) for w in range(smallest, side + 1)}
+    assert {top for top, _ in corners} == set(range(9 - side // 2))
+    assert {left for _, left in corners} == set(range(13 - side // 2))
+
+
+def test_augmentation_leaves_evaluation_alone():
+    image = _noise(9, 13)
+    for name in ("cifar", "scale"):
+        np.testing.assert_array_equal(
+            evaluation_function({"name": name, "padding": 4, "cutout": 5})(image),
+            evaluation_function({"name": name})(image),
+        )
 
 
 class TestImageNetTraining:
@@ -221,12 +269,21 @@ def test_pixel_scaling_agrees_with_evaluation(name, authors):
         {"name": "scale", "image_size": [3]},
         {"name": "scale", "image_size": 2.5},
         {"name": "scale", "image_size": True},
+        {"name": "imagenet", "padding": 4},
+        {"name": "unit", "cutout": 8},
     ],
 )
 def test_impossible_descriptions(preprocessing):
     for function in (evaluation_function, training_function, pixel_scaling_function):
         with pytest.raises(UserError, match="Expected preprocessing.*received"):
             function(preprocessing)
+
+
+@pytest.mark.parametrize("key", ["padding", "cutout"])
+@pytest.mark.parametrize("pixels", [-1, 2.5, True, "4"])
+def test_impossible_augmentation(key, pixels):
+    with pytest.raises(UserError, match=f"Expected preprocessing {key} .*received {pixels!r}"):
+        training_function({"name": "cifar", key: pixels})
 
 
 @pytest.mark.parametrize("image", [np.zeros([4, 4, 3]), np.zeros([4, 4, 1], np.uint8)])

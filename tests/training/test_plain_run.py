@@ -1,11 +1,13 @@
 """A run that starts from a trained plain network is compared with it."""
 
+import json
 import shutil
 
 import pytest
 
 from sact_tf.training.classification.config import ClassificationConfig
 from sact_tf.training.config.loading import load_config
+from sact_tf.training.run_directory.directory import RunDirectory
 from sact_tf.training.run_directory.plain_run import beside_plain_run, read_plain_run
 from tests.training import running
 
@@ -64,6 +66,21 @@ def test_nothing_but_a_finished_run_of_the_same_network_is_compared(prepare, pla
     longer = prepare(_PLAIN, "train.steps=3", name="plain")
     longer.train(evaluates=False)
     assert compared(plain) == {}  # Trained on, and not evaluated yet.
+
+
+def test_augmentation_makes_no_other_data(tmp_path):
+    def load(*overrides):
+        data = "data={source: tfds, cluttered_digits: null, tfds: {name: x}}"
+        overrides = (data, "data.preprocessing={name: cifar, image_size: 32}", *overrides)
+        return load_config(ClassificationConfig, running.write_config(tmp_path), overrides)
+
+    plain = RunDirectory(tmp_path / "plain")
+    plain.save(load(_PLAIN, "data.preprocessing.padding=4,data.preprocessing.cutout=8"))
+    metrics = {"steps": running.STEPS, "accuracy": 0.5, "num_examples": 9}
+    plain.metrics.write_text(json.dumps(metrics), encoding="utf-8")
+    start = f"train.warm_start={plain.path}"
+    assert read_plain_run(load(start))["plain_run"]["accuracy"] == 0.5
+    assert read_plain_run(load(start, "data.preprocessing.image_size=24")) == {}
 
 
 def test_a_pretrained_network_is_said_to_be_one():

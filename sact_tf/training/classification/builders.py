@@ -9,7 +9,7 @@ from sact_tf.data import ImageClassificationData
 from sact_tf.errors import UserError
 from sact_tf.models import ImageClassifier, ResNetBackbone
 from sact_tf.training.classification.config import ClassificationConfig, DataConfig
-from sact_tf.training.config.loading import given
+from sact_tf.training.config.loading import given, given_keys
 from sact_tf.training.config.sections import ModelConfig
 from sact_tf.training.config.training_config import TrainingConfig
 
@@ -24,8 +24,8 @@ def build_data(config: DataConfig) -> ImageClassificationData:
         from sact_tf.data.cluttered_digits import ClutteredDigits
 
         return ClutteredDigits(**given(config.cluttered_digits).as_dict())
-    common = {
-        "preprocessing": given(config.preprocessing).as_dict(),
+    common: dict[str, Any] = {
+        "preprocessing": given_keys(config.preprocessing),
         "skip_corrupt": config.skip_corrupt,
     }
     if config.source == "tfds":
@@ -34,15 +34,14 @@ def build_data(config: DataConfig) -> ImageClassificationData:
         return TfdsClassification(**given(config.tfds).as_dict(), **common)
     from sact_tf.data.image_folder import ImageFolder
 
-    folder = {k: v for k, v in given(config.image_folder).as_dict().items() if v is not None}
-    return ImageFolder(**folder, **common)
+    return ImageFolder(**given_keys(config.image_folder), **common)
 
 
 def preprocessing_of(config: DataConfig) -> dict[str, Any]:
     """How the data set's images become a network's input; needs none of its files."""
     if config.source == "cluttered_digits":
         return build_data(config).preprocessing
-    return given(config.preprocessing).as_dict()
+    return given_keys(config.preprocessing)
 
 
 def build_backbone(config: ModelConfig, weight_decay: float, **options: Any) -> ResNetBackbone:

@@ -21,10 +21,16 @@ class PreprocessingConfig(base_config.Config):
             standardisation; pad, crop and flip in training), `scale` (resized, [-1, 1]; flip) or
             `unit` (resized, [0, 1]; no augmentation).
         image_size: of the network's input in pixels: side of a square, or [height, width].
+        padding: `cifar` and `scale`: pixels on each side, before the random crop of training; 2 and
+            0 unless given.
+        cutout: `cifar` and `scale`: side in pixels of a square that training sets to zero somewhere
+            in the image (arXiv 1708.04552).
     """
 
     name: Literal["imagenet", "cifar", "scale", "unit"] = "imagenet"
     image_size: PositiveInt | list[PositiveInt] = 224
+    padding: NonNegativeInt | None = None
+    cutout: NonNegativeInt | None = None
 
 
 @dataclasses.dataclass

@@ -176,6 +176,11 @@ def given(setting: SettingT | None) -> SettingT:
     return setting
 
 
+def given_keys(setting: base_config.Config | None) -> dict[str, Any]:
+    """The keys and values of a setting that are not null: what a constructor is called with."""
+    return {key: value for key, value in given(setting).as_dict().items() if value is not None}
+
+
 def parse_overrides(text: str, config_class: type[base_config.Config]) -> list[tuple[str, Any]]:
     """Splits `a.b=1,c=[2, 3],d='x,y',e=photos #2` into keys and values.
 

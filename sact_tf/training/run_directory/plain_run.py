@@ -11,6 +11,8 @@ from sact_tf.training.run_directory.directory import home_of, read_metrics
 
 # What makes a network without its halting.
 _SHAPE = ("network", "depth", "units", "units_per_block", "base_channels", "stem_channels")
+# What training alone makes of the images: the held-out ones stay the same.
+_AUGMENTATION = {"preprocessing.padding", "preprocessing.cutout"}
 _QUALITY = ("accuracy", "recall@5", "mAP", "AP50", "AP75", "num_examples")
 
 
@@ -38,7 +40,7 @@ def read_plain_run(config: TrainingConfig) -> dict[str, Any]:
     if (
         plain.model.halting is not None
         or any(getattr(plain.model, key) != getattr(config.model, key) for key in _SHAPE)
-        or flat_items(plain.data) != flat_items(config.data)
+        or _held_out(plain) != _held_out(config)
         or "num_examples" not in metrics
         or metrics.get("steps") != plain.train.steps
     ):
@@ -48,6 +50,11 @@ def read_plain_run(config: TrainingConfig) -> dict[str, Any]:
         run["warm_start"] = plain.train.warm_start
     quality = {key: metrics[key] for key in _QUALITY if key in metrics}
     return {"plain_run": {**run, **quality}}
+
+
+def _held_out(config: TrainingConfig) -> dict[str, Any]:
+    items = flat_items(config.data)
+    return {key: value for key, value in items.items() if key not in _AUGMENTATION}
 
 
 def beside_plain_run(metrics: Mapping[str, Any], key: str) -> str:

@@ -11,7 +11,13 @@ from sact_tf.models.keras_application.form import form_of
 from sact_tf.models.keras_application.sources import DEPTHS, IMAGENET, read_source
 from sact_tf.training.classification.config import ClassificationConfig, ImageFolderConfig
 from sact_tf.training.config.checks import num_blocks
-from sact_tf.training.config.loading import given, load_config, override_config, unlocked_copy
+from sact_tf.training.config.loading import (
+    given,
+    given_keys,
+    load_config,
+    override_config,
+    unlocked_copy,
+)
 from sact_tf.training.config.sections import LearningRateConfig
 
 _DEFAULT_NETWORK = "ResNet50V2"
@@ -98,9 +104,11 @@ def finetune_configs(
 
 def listed_images(config: ClassificationConfig) -> ImageFolder:
     """The images of a config, none of which has been opened."""
-    folder = {k: v for k, v in given(config.data.image_folder).as_dict().items() if v is not None}
-    preprocessing = given(config.data.preprocessing).as_dict()
-    return ImageFolder(**folder, preprocessing=preprocessing, check_files=False)
+    return ImageFolder(
+        **given_keys(config.data.image_folder),
+        preprocessing=given_keys(config.data.preprocessing),
+        check_files=False,
+    )
 
 
 def _put_images(config: ClassificationConfig, options: FinetuneOptions) -> None:
