@@ -17,7 +17,7 @@ from sact_tf.detection.rpn import RegionProposalNetwork
 from sact_tf.detection.warm_start import warm_start_detector
 from sact_tf.layers.adaptive_block import AdaptiveBlock
 from sact_tf.models.adaptive_model import AdaptiveModel
-from sact_tf.models.image_batches import image_inputs
+from sact_tf.models.image_batches import image_inputs, image_tensor
 from sact_tf.models.resnet_backbone import ResNetBackbone
 from sact_tf.models.weight_decay import weight_decay_loss
 
@@ -164,7 +164,7 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
             The call's dict, with `proposals` [B, P, 4], `proposal_scores` [B, P] (0 after the
             last), and by block of the extractor `halting` (see `AdaptiveBlock`) and `valid`.
         """
-        images, valid = _images_of(inputs, valid)
+        images, valid = self._images_of(inputs, valid)
         extracted, features = self._extract(images, valid, training)
         proposals = self.rpn.propose(features, training)
         found = self.box_classifier.detect(features, proposals.regions, proposals.exists, training)
@@ -204,7 +204,7 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
             the loss; and a dict of the extractor's `flops` int64 [B], mean `ponder_cost` (scalar)
             and `halting` dict, and `proposals` [B, P, 4].
         """
-        images, valid = _images_of(images, valid)
+        images, valid = self._images_of(images, valid)
         truth = prepare_ground_truth(boxes, classes, crowd)
         keys = image_keys(images, valid, self._sampling_step(sampling_step))
         extracted, features = self._extract(images, valid, training)
@@ -293,9 +293,8 @@ class FasterRCNN(AdaptiveModel, GroundTruthTraining):
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.trainable = False
 
-
-def _images_of(inputs, valid):
-    """`(images, valid)` of a call with any form of input, as tensors."""
-    inputs, valid = image_inputs(inputs, valid)
-    images = tf.cast(tf.convert_to_tensor(inputs), tf.float32)
-    return images, None if valid is None else tf.cast(valid, tf.bool)
+    def _images_of(self, inputs, valid):
+        """`(images, valid)` of a call with any form of input, as tensors."""
+        inputs, valid = image_inputs(inputs, valid)
+        images = image_tensor(inputs, self.image_shape[-1], "float32")
+        return images, None if valid is None else tf.cast(valid, tf.bool)

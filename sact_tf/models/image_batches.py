@@ -38,6 +38,24 @@ def image_inputs(inputs: Any, valid: Any = None) -> tuple[Any, Any]:
     return inputs, valid
 
 
+def image_tensor(images: Any, channels: int, dtype: str) -> tf.Tensor:
+    """Images as one tensor.
+
+    Raises:
+        ValueError: they are no numbers, or not [B, H, W, channels] with H and W of 1 or more.
+    """
+    images = tf.convert_to_tensor(images)
+    if not (images.dtype.is_floating or images.dtype.is_integer):
+        raise ValueError(f"Expected images to be numbers, received {images.dtype.name}")
+    shape = images.shape
+    if not shape.is_compatible_with([None, None, None, channels]) or 0 in shape[1:3]:
+        one = "; one image alone is images[None]" if shape.rank == 3 else ""
+        raise ValueError(
+            f"Expected images of shape [batch, height, width, {channels}], received {shape}{one}"
+        )
+    return tf.cast(images, dtype)
+
+
 class TakesImageBatches(keras.Model):
     """Base of models of images in Keras' own loops: calls and batches in all forms of images.
 

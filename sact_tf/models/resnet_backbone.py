@@ -10,7 +10,7 @@ from sact_tf.layers import AdaptiveBlock, BasicUnit, BottleneckUnit, Stem
 from sact_tf.models.adaptive_model import AdaptiveModel
 from sact_tf.models.depths import units_of_depth
 from sact_tf.models.frozen import freeze, frozen_paths
-from sact_tf.models.image_batches import TakesImageBatches, image_inputs
+from sact_tf.models.image_batches import TakesImageBatches, image_inputs, image_tensor
 from sact_tf.models.per_block import checked_tile_sizes, one_or_all, per_block
 from sact_tf.models.stages import STRIDED_UNITS, blocks_of_stages
 from sact_tf.models.warm_start import warm_start_backbone
@@ -271,7 +271,7 @@ class ResNetBackbone(AdaptiveModel, TakesImageBatches):
             block's cost times its ponder weight (eq. 13).
         """
         images, valid = image_inputs(images, valid)
-        images = tf.cast(tf.convert_to_tensor(images), self.compute_dtype)
+        images = image_tensor(images, self.image_shape[-1], self.compute_dtype)
         valid = None if valid is None else tf.cast(valid, tf.bool)
         outputs: dict[str, Any] = {"features": {}, "halting": {}, "valid": {}}
         state = self.stem(images, valid=valid)

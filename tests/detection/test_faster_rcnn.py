@@ -292,6 +292,11 @@ def test_impossible_arguments(make_detector, options, message):
         make_detector(random=False, **options)
 
 
+def test_an_image_without_a_batch(make_detector, scene):
+    with pytest.raises(ValueError, match="Expected images of shape.*one image alone is"):
+        make_detector()(scene["image"][0])
+
+
 def test_a_backbone_of_one_block():
     with pytest.raises(ValueError, match="two blocks"):
         FasterRCNN(ResNetBackbone((1,), base_channels=4, stem_channels=4), 2)

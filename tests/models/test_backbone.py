@@ -1,6 +1,7 @@
 """Backbone: shapes, strides, any size, execution against the reference, bad arguments."""
 
 import copy
+import re
 
 import keras
 import numpy as np
@@ -158,6 +159,26 @@ def test_integer_and_numpy_inputs_of_forward():
     expected = backbone.forward(pixels.astype("float32"))["features"]
     assert_same(backbone.forward(pixels)["features"], expected, 1e-6)
     assert_same(backbone.forward(tf.constant(pixels))["features"], expected, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "images, words",
+    [
+        (
+            np.zeros([20, 20, 3], "float32"),
+            "3], received (20, 20, 3); one image alone is images[None]",
+        ),
+        (np.zeros([1, 20, 20, 1], "float32"), "[batch, height, width, 3], received (1, 20, 20, 1)"),
+        (np.zeros([1, 0, 20, 3], "float32"), "[batch, height, width, 3], received (1, 0, 20, 3)"),
+        (np.array([["a.jpg"]]), "numbers, received string"),
+    ],
+)
+def test_what_is_no_batch_of_images(images, words):
+    backbone = make_backbone()
+    with pytest.raises(ValueError, match="Expected images.*" + re.escape(words)):
+        backbone(images)
+    with pytest.raises(ValueError, match="Expected images.*" + re.escape(words)):
+        backbone.forward(images)
 
 
 @pytest.mark.parametrize(
