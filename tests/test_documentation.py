@@ -7,12 +7,14 @@ import importlib
 import inspect
 import pathlib
 import re
+import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import sact_tf
 from sact_tf.models import ResNetBackbone
 from sact_tf.serving.export.onnx_file import export_onnx
 from tests.data.picture_files import write_picture
@@ -43,23 +45,33 @@ def _snippets(document):
     return "\n".join(lines)
 
 
-def _resolve(node, modules):
+def _resolve(node, modules, imported):
     """What an expression such as `sact_tf.budget.calibrate` means; None where that is not known."""
     if isinstance(node, ast.Name):
         return modules.get(node.id)
-    if isinstance(node, ast.Attribute) and (owner := _resolve(node.value, modules)) is not None:
-        return getattr(owner, node.attr)
-    return None
+    if not isinstance(node, ast.Attribute):
+        return None
+    owner = _resolve(node.value, modules, imported)
+    if owner is None:
+        return None
+    meant = getattr(owner, node.attr)
+    # A module may be here because something else in this process has imported it.
+    if owner is sact_tf and node.attr not in sact_tf.__all__ and meant.__name__ not in imported:
+        raise AttributeError(f"'import sact_tf' does not import {node.attr!r}")
+    return meant
 
 
 def _faults(program, given):
     """Names that nothing defines, names that a module lacks, arguments that a function lacks."""
     tree = ast.parse(program)
-    known, modules = set(dir(builtins)) | given, {}
+    known, modules, imported = set(dir(builtins)) | given, {}, set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                modules[alias.asname or alias.name] = importlib.import_module(alias.name)
+                imported.add(alias.name)
+                module = importlib.import_module(alias.name)
+                top = alias.name.partition(".")[0]
+                modules[alias.asname or top] = module if alias.asname else sys.modules[top]
         elif isinstance(node, ast.ImportFrom):
             module = importlib.import_module(node.module)
             for alias in node.names:
@@ -70,7 +82,8 @@ def _faults(program, given):
         if isinstance(node, ast.Name) and node.id not in known | modules.keys():
             yield f"line {node.lineno}: {node.id} is not defined"
         try:
-            called = _resolve(node.func if isinstance(node, ast.Call) else node, modules)
+            named = node.func if isinstance(node, ast.Call) else node
+            called = _resolve(named, modules, imported)
         except AttributeError as error:
             yield f"line {node.lineno}: {error}"
             continue
@@ -101,6 +114,7 @@ def test_names_and_arguments_exist(document):
         ("keras.Input([2])", "line 1: keras is not defined"),
         ("import keras\nkeras.layers.Dence(2)", "line 2: .*has no attribute 'Dence'"),
         ("import keras\nkeras.Input([2], sized=1)", "line 2: keras.Input: .*'sized'"),
+        ("import sact_tf\nsact_tf.data.ImageFolder('a')", "line 2: .*does not import 'data'"),
     ],
 )
 def test_faults_are_seen(program, fault):
