@@ -10,8 +10,8 @@ A preprocessing is a JSON-able dict {"name": ..., "image_size": ...}. Names:
 - "unit": resized, [0, 1]. No augmentation: for data where a mirrored image means something else.
 
 `image_size` is an int, or [height, width]. Without it (all but "imagenet") images keep their size.
-`cutout` ("cifar" and "scale"; 0 by default) is the side in pixels of a square that training sets to
-zero, the images' mean grey, around a random pixel (arXiv 1708.04552).
+`cutout` ("cifar" and "scale"; 0 by default) is the side in pixels of a square around a random pixel
+that training sets to zero: the image's mean, or the middle of [-1, 1] (arXiv 1708.04552).
 All functions are TensorFlow operations alone: they work in `tf.function`, tf.data and a SavedModel.
 """
 

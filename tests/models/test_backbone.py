@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from sact_tf.layers import AdaptiveBlock, BasicUnit
 from sact_tf.models import ImageClassifier, ResNetBackbone
+from sact_tf.models.image_batches import image_tensor
 from sact_tf.models.settings import adaptive_blocks
 from tests.harness import assert_same, padded_batch, run_python
 from tests.layers.reference_block import run_reference
@@ -159,6 +160,14 @@ def test_integer_and_numpy_inputs_of_forward():
     expected = backbone.forward(pixels.astype("float32"))["features"]
     assert_same(backbone.forward(pixels)["features"], expected, 1e-6)
     assert_same(backbone.forward(tf.constant(pixels))["features"], expected, 1e-6)
+
+
+def test_a_batch_of_unknown_rank_can_be_traced():
+    tensor = tf.function(
+        lambda images: image_tensor(images, 3, "float32"),
+        input_signature=[tf.TensorSpec(None, tf.uint8)],
+    )
+    assert tensor(np.ones([1, 2, 2, 3], np.uint8)).dtype == tf.float32
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,20 @@ def recorded(tmp_path, photos, load):
     return directory
 
 
+def test_the_configs_augmentation_reaches_training(photos, tmp_path):
+    def zeros(*overrides):
+        path = running.write_config(tmp_path)
+        config = load_config(ClassificationConfig, path, [override(photos), *overrides])
+        batch = next(iter(builders.build_data(config.data).train(9, seed=0)))
+        return (batch["image"].numpy() == 0).all(-1).sum((1, 2))
+
+    # No pixel value is in the middle of [-1, 1]: where nothing is padded or cut out, none is zero.
+    assert (zeros() == 0).all()
+    cut = zeros("data.preprocessing.cutout=6")
+    assert (cut >= 3 * 3).all() and (cut <= 6 * 6).all()
+    assert zeros("data.preprocessing.padding=4").any()
+
+
 def rename(photos, before, now):
     for split in ("train", "held_out"):
         (photos / split / before).rename(photos / split / now)
