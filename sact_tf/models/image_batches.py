@@ -48,8 +48,7 @@ def image_tensor(images: Any, channels: int, dtype: str) -> tf.Tensor:
     if not (images.dtype.is_floating or images.dtype.is_integer):
         raise ValueError(f"Expected images to be numbers, received {images.dtype.name}")
     shape = images.shape
-    fits = shape.is_compatible_with([None, None, None, channels])
-    if not fits or (shape.rank is not None and 0 in shape[1:3]):
+    if not shape.is_compatible_with([None, None, None, channels]) or 0 in shape[1:3]:
         one = "; one image alone is images[None]" if shape.rank == 3 else ""
         raise ValueError(
             f"Expected images of shape [batch, height, width, {channels}], received {shape}{one}"
