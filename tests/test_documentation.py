@@ -73,7 +73,8 @@ def _faults(program, given):
                 top = alias.name.partition(".")[0]
                 modules[alias.asname or top] = module if alias.asname else sys.modules[top]
         elif isinstance(node, ast.ImportFrom):
-            module = importlib.import_module(node.module)
+            names = [alias.name for alias in node.names]
+            module = importlib.__import__(node.module, fromlist=names)  # and submodules
             for alias in node.names:
                 modules[alias.asname or alias.name] = getattr(module, alias.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):

@@ -39,8 +39,8 @@ _TINY_DIGITS = (
     "data.cluttered_digits.image_size=24,data.cluttered_digits.digit_size=16"
 )
 _TINY_PHOTOS = (
-    "--params_override=model.depth=null,data.preprocessing={name: scale, image_size: 32},"
-    "data.image_folder.validation_fraction=0.3"
+    "--params_override=data.preprocessing={name: scale, image_size: 32},"
+    "data.image_folder.validation_fraction=0.3,train.flops_budget=0.8"
 )
 # What takes seconds, in the order in which it is run, and the flags that make it small.
 _SECONDS = {
@@ -50,8 +50,8 @@ _SECONDS = {
     "train.imagenet --config=configs/quickstart.yaml --model_dir=runs/quickstart": [
         *(_TINY_RUN, _TINY_DIGITS, "--params_override=train.flops_budget=0.8"),
     ],
-    "train.imagenet --config=configs/imagenet/sact_tau0005.yaml --model_dir=runs/photos": [
-        *(_TINY_RUN, _TINY_PHOTOS),
+    "train.imagenet --config=configs/photos/sact.yaml --model_dir=runs/from_scratch": [
+        *(_TINY_RUN, _TINY_PHOTOS, "--model_dir=runs/photos"),  # as if fine-tuned
     ],
     "train.evaluate --model=runs/photos --image_sizes": ["--image_sizes=24"],
     "train.summarize": [],

@@ -5,8 +5,9 @@
 
 A SavedModel is for TensorFlow Serving or `sact_tf.serving.rest`. The last part of --output_dir is
 the version that is served. Images go in as JPEG, PNG, GIF, BMP or WebP files; the model's own
-preprocessing is part of the export. With --execution=auto --tune="photos/*.jpg" it chooses among
-its ways to compute by what they cost on this machine, for as many images at once as are given.
+preprocessing is part of the export. It computes in the way that was fastest for one image when the
+run ended. With --tune=new/, a folder of images like those to come, it chooses among its ways by
+what they cost on this machine, for as many images at once as are given.
 
 An ONNX file (extra `onnx`) takes float images [B, H, W, 3], values 0 ... 255, of any size; scaling
 the values is part of it, resizing is not.
@@ -35,14 +36,14 @@ def define_flags():
         "execution",
         None,
         ["masked", "tiled", "auto", "static"],
-        "how blocks run; by default as in the model",
+        "how blocks run; by default what was fastest for one image at the end of the run, or, with "
+        "--tune, auto",
     )
     flags.DEFINE_string(
         "tune",
         None,
-        "images like those to come (a file, a pattern or a folder; the first "
-        f"{MOST_IMAGES}): measures here, in about a minute, what --execution=auto or tiled "
-        "choose by",
+        f"images like those to come (a file, a pattern or a folder; {MOST_IMAGES} at most): "
+        "measures here, in about a minute, what --execution=auto or tiled choose by",
     )
     flags.DEFINE_integer("top", 5, "classes to list for each image", lower_bound=1)
     flags.DEFINE_string(

@@ -1,6 +1,6 @@
 """Adapts a pretrained network to your own photos, to a share of its FLOPs.
 
-    python -m train.finetune --images=photos/ --flops_budget=0.5 --model_dir=runs/photos
+    python -m train.finetune --images=photos/ --flops_budget=0.6 --model_dir=runs/photos
 
 `photos/` has a folder per class. Starts from the ImageNet weights of `keras.applications`, trains
 the head first and then all layers with halting. Writes a run directory: `model.keras`,
@@ -20,7 +20,7 @@ def define_flags():
     flags.DEFINE_string("images", None, "folder with one sub-folder per class", required=True)
     flags.DEFINE_string("model_dir", None, "directory of the run", required=True)
     flags.DEFINE_float(
-        "flops_budget", 0.5, "share of the plain network's FLOPs that the network shall spend"
+        "flops_budget", 0.6, "share of the plain network's FLOPs that the network shall spend"
     )
     flags.DEFINE_enum(
         "network", None, list(DEPTHS), "default: ResNet50V2, or what --weights are of"

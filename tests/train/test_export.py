@@ -1,12 +1,18 @@
 """The export of a run, by the program."""
 
+import json
 import re
+import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+import sact_tf
 from sact_tf.errors import UserError
-from sact_tf.training.images.export import parse_preprocessing
+from sact_tf.training.images.export import export_model, parse_preprocessing
+from sact_tf.training.images.network_inputs import network_inputs
 from tests.data.picture_files import write_picture
 from tests.training import running
 
@@ -38,12 +44,57 @@ def test_program_tunes_what_it_exports(finished_run, tmp_path):
     arguments = ["export", f"--model={finished_run}", f"--tune={tmp_path / 'photos'}"]
     output = tmp_path / "digits" / "1"
     size = "--preprocessing={name: unit, image_size: 24}"  # 16 in the model
-    result = running.run(*arguments, f"--output_dir={output}", "--execution=auto", size)
+    result = running.run(*arguments, f"--output_dir={output}", size)
     assert result.returncode == 0, result.stderr
+    assert "auto execution, 10 classes" in result.stdout
     assert "tuned for 3 at once, 24x24;" in result.stdout
     assert len(re.findall(r"^  block\d: rows [\d.]+ \+ [\d.]+ x share", result.stdout, re.M)) == 3
-    result = running.run(*arguments, f"--output_dir={tmp_path / 'digits' / '2'}")
-    assert result.returncode == 2 and "expected --execution=tiled or auto" in result.stderr
+    with pytest.raises(UserError, match="expected --execution=tiled or auto"):
+        export_model(
+            str(finished_run), str(tmp_path / "2"), None, images=str(tmp_path), execution="masked"
+        )
+    assert not (tmp_path / "2").exists()
+
+
+def test_a_folder_of_classes_gives_images_of_each(tmp_path):
+    for number, name in enumerate(("ant", "bee", "cat")):
+        for file in range(5):
+            path = tmp_path / name / f"{file}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (8, 8), (100 * number,) * 3).save(path)
+    images = network_inputs(None, str(tmp_path), 3, preprocessing={"name": "unit"})
+    np.testing.assert_allclose([image.mean() * 255 for image in images], [0, 100, 200], atol=1)
+    assert len(network_inputs(None, str(tmp_path), 14, preprocessing={"name": "unit"})) == 14
+
+
+@pytest.mark.parametrize(
+    ("timing", "expected"),
+    [
+        ({"one_image": {"execution": "tiled"}, "batch": {"execution": "masked"}}, "tiled"),
+        ({}, "masked"),  # as trained
+    ],
+)
+def test_the_fastest_execution_of_the_run_is_exported(
+    timing, expected, finished_run, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(finished_run / "model.keras", run)
+    (run / "metrics.json").write_text(json.dumps({"timing": timing}))
+    export_model(str(run), str(tmp_path / "1"), None)
+    assert f"classifier, {expected} execution, " in capsys.readouterr().out
+
+
+def test_a_plain_network_is_exported_as_it_is(tmp_path, capsys):
+    backbone = sact_tf.models.ResNetBackbone.cifar(units_per_block=1, base_channels=4)
+    model = sact_tf.models.ImageClassifier(
+        backbone, 2, preprocessing={"name": "unit", "image_size": 16}
+    )
+    model.save(tmp_path / "model.keras")
+    timing = {"one_image": {"execution": "plain"}}
+    (tmp_path / "metrics.json").write_text(json.dumps({"timing": timing}))
+    export_model(str(tmp_path), str(tmp_path / "1"), None)
+    assert "written: " in capsys.readouterr().out
 
 
 def test_program_writes_an_onnx_file(finished_run, tmp_path, log_level_of_users):

@@ -86,6 +86,23 @@ def test_one_command(photos, weights, tmp_path):
 
 
 @pytest.mark.large
+def test_without_halting(photos, weights, tmp_path):
+    """The fair comparison of docs/photos.md: as many updates of the plain network."""
+    metrics = run_experiment(
+        options(
+            photos, weights=str(weights), image_size=40, batch_size=4, head_steps=1, steps=2,
+            params_override=(
+                "model.halting=null,model.ponder_weight=null,model.halting_epsilon=null",
+                "model.halting_bias=null,train.flops_budget=null,evaluation.pictures=1",
+            ),
+        ),
+        str(tmp_path / "run"),
+    )  # fmt: skip
+    assert metrics["flops_ratio"] == 1 and metrics["timing"]["one_image"]["execution"] == "plain"
+    assert tf.saved_model.contains_saved_model(str(tmp_path / "run" / "export" / "2"))
+
+
+@pytest.mark.large
 def test_sigterm_in_each_stage(photos, weights, tmp_path):
     """The head, all layers, the export: it ends as preempted, and the same command goes on."""
     run = tmp_path / "run"

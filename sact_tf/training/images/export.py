@@ -15,6 +15,8 @@ from sact_tf.serving.export import export
 from sact_tf.serving.export.onnx_file import checked_output, export_onnx
 from sact_tf.training.detection.loading import load_detector_or_classifier
 from sact_tf.training.images.network_inputs import network_inputs
+from sact_tf.training.loop.inference_time import fastest_execution
+from sact_tf.training.run_directory.directory import home_of, read_metrics
 from sact_tf.tuning import tune
 
 MOST_IMAGES = 32
@@ -39,7 +41,9 @@ def export_model(
         output: the ONNX file; None for a SavedModel.
         images: images like those to come (a file, a pattern or a folder), by which the ways to
             compute are measured on this machine before the export; None leaves the model's costs.
-        execution: "masked", "tiled", "auto" or "static"; None keeps the model's.
+        execution: "masked", "tiled", "auto" or "static". None takes "auto" with `images`, else what
+            took the least time for one image when the model's run ended; the model's own where that
+            was not measured.
         ponder_map: whether an ONNX file also tells what was spent, and where.
         preprocessing: in place of the model's, as YAML.
         **options: `top` and `fold_batch_norm` of `export` and `export_onnx`.
@@ -48,6 +52,8 @@ def export_model(
         UserError: what was asked for does not fit together, or cannot be read or written.
     """
     own_preprocessing = parse_preprocessing(preprocessing)
+    if execution is None:
+        execution = "auto" if images is not None else _fastest(model)
     options |= {"execution": execution, "preprocessing": own_preprocessing}
     if output is not None:
         if images is not None:
@@ -77,10 +83,13 @@ def export_model(
         print(next_steps([f"python -m sact_tf.serving.rest --export_dir={folder} --port=8501"]))
 
 
+def _fastest(model: str) -> str | None:
+    return fastest_execution(read_metrics(home_of(model) / "metrics.json"))
+
+
 def _tune(model: keras.Model, pattern: str, execution: str | None, preprocessing: Any) -> None:
     """Images that differ in size run one at a time, so the first is taken alone."""
-    chosen = {execution} if execution else {block.execution for block in model.backbone.blocks}
-    if chosen & {"masked", "static"}:
+    if execution in ("masked", "static"):
         raise UserError(
             "--tune: masked and static execution have no choice, expected --execution=tiled or auto"
         )

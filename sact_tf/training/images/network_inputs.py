@@ -19,7 +19,9 @@ def network_inputs(
     flag: str = "images",
     preprocessing: dict[str, Any] | None = None,
 ) -> list[np.ndarray]:
-    """Reads and preprocesses image files, as many as can be read of the first `most`.
+    """Reads and preprocesses image files: at most `most`, taken evenly from the sorted ones.
+
+    A folder of classes would otherwise give images of its first class only.
 
     Args:
         model: an `ImageClassifier` or a `FasterRCNN`.
@@ -44,7 +46,8 @@ def network_inputs(
         return (image[0] if isinstance(image, tuple) else image).numpy()
 
     files = ImageFiles(pattern, flag)
-    files.paths = files.paths[:most]
+    chosen = np.linspace(0, len(files.paths) - 1, min(most, len(files.paths)))
+    files.paths = [files.paths[index] for index in chosen.round().astype(int)]
     images = [image for _, image in files.for_each(read)]
     files.report_skipped()
     return images

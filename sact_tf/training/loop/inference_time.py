@@ -59,6 +59,12 @@ def times_of(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [timing[key] for key in ("one_image", "batch") if key in timing]
 
 
+def fastest_execution(metrics: Mapping[str, Any]) -> str | None:
+    """The execution that took the least time for one image; None if plain or not measured."""
+    execution = metrics.get("timing", {}).get("one_image", {}).get("execution")
+    return None if execution == PLAIN else execution
+
+
 def at_once(times: Mapping[str, Any]) -> str:
     """How many images were computed at once, in words."""
     return "one at a time" if times["batch_size"] == 1 else f"{times['batch_size']} at once"

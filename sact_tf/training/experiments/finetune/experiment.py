@@ -18,6 +18,7 @@ from sact_tf.training.experiments.finetune.config import (
     finetune_configs,
     listed_images,
 )
+from sact_tf.training.loop.inference_time import fastest_execution
 from sact_tf.training.loop.train_and_evaluate import train_and_evaluate, train_once
 from sact_tf.training.run_directory.directory import RunDirectory
 
@@ -83,8 +84,8 @@ def _export(directory: RunDirectory, metrics: dict[str, Any]) -> pathlib.Path:
     output = directory.path / "export" / str(metrics["steps"])
     if output.exists():
         return output
-    execution = metrics.get("timing", {}).get("one_image", {}).get("execution", "auto")
-    print(f"exporting, execution {execution}", flush=True)
+    execution = fastest_execution(metrics)
+    print(f"exporting, execution {execution or 'as trained'}", flush=True)
     with paths.writing("model_dir", output):
         export(load_classifier(directory.path), output, execution=execution)
     return output
