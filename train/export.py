@@ -6,8 +6,8 @@
 A SavedModel is for TensorFlow Serving or `sact_tf.serving.rest`. The last part of --output_dir is
 the version that is served. Images go in as JPEG, PNG, GIF, BMP or WebP files; the model's own
 preprocessing is part of the export. It computes in the way that was fastest for one image when the
-run ended. With --tune=new/, a folder of images like those to come, it chooses among its ways by
-what they cost on this machine, for as many images at once as are given.
+run ended, or as the model was set to. With --tune=new/, a folder of images like those to come, it
+chooses among its ways by what they cost on this machine, for as many images at once as are given.
 
 An ONNX file (extra `onnx`) takes float images [B, H, W, 3], values 0 ... 255, of any size; scaling
 the values is part of it, resizing is not.
@@ -36,8 +36,8 @@ def define_flags():
         "execution",
         None,
         ["masked", "tiled", "auto", "static"],
-        "how blocks run; by default what was fastest for one image at the end of the run, or, with "
-        "--tune, auto",
+        "how blocks run; by default as the model was set to, or, where that is masked, what was "
+        "fastest for one image at the end of the run, with --tune auto",
     )
     flags.DEFINE_string(
         "tune",

@@ -11,6 +11,7 @@ from PIL import Image
 
 import sact_tf
 from sact_tf.errors import UserError
+from sact_tf.training.classification.loading import load_classifier
 from sact_tf.training.images.export import export_model, parse_preprocessing
 from sact_tf.training.images.network_inputs import network_inputs
 from tests.data.picture_files import write_picture
@@ -68,18 +69,22 @@ def test_a_folder_of_classes_gives_images_of_each(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("timing", "expected"),
+    ("timing", "model_is", "expected"),
     [
-        ({"one_image": {"execution": "tiled"}, "batch": {"execution": "masked"}}, "tiled"),
-        ({}, "masked"),  # as trained
+        ({"one_image": {"execution": "tiled"}, "batch": {"execution": "masked"}}, None, "tiled"),
+        ({}, None, "masked"),  # as trained
+        ({"one_image": {"execution": "tiled"}}, "static", "static"),  # as its owner has set it
     ],
 )
 def test_the_fastest_execution_of_the_run_is_exported(
-    timing, expected, finished_run, tmp_path, capsys
+    timing, model_is, expected, finished_run, tmp_path, capsys
 ):
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(finished_run / "model.keras", run)
+    if model_is:
+        model = load_classifier(run)
+        sact_tf.set_execution(model, model_is).save(run / "model.keras")
     (run / "metrics.json").write_text(json.dumps({"timing": timing}))
     export_model(str(run), str(tmp_path / "1"), None)
     assert f"classifier, {expected} execution, " in capsys.readouterr().out

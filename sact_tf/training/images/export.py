@@ -41,9 +41,9 @@ def export_model(
         output: the ONNX file; None for a SavedModel.
         images: images like those to come (a file, a pattern or a folder), by which the ways to
             compute are measured on this machine before the export; None leaves the model's costs.
-        execution: "masked", "tiled", "auto" or "static". None takes "auto" with `images`, else what
-            took the least time for one image when the model's run ended; the model's own where that
-            was not measured.
+        execution: "masked", "tiled", "auto" or "static". None keeps what the model was set to; of
+            one that is "masked" it takes "auto" with `images`, else what took the least time for
+            one image when its run ended.
         ponder_map: whether an ONNX file also tells what was spent, and where.
         preprocessing: in place of the model's, as YAML.
         **options: `top` and `fold_batch_norm` of `export` and `export_onnx`.
@@ -52,9 +52,6 @@ def export_model(
         UserError: what was asked for does not fit together, or cannot be read or written.
     """
     own_preprocessing = parse_preprocessing(preprocessing)
-    if execution is None:
-        execution = "auto" if images is not None else _fastest(model)
-    options |= {"execution": execution, "preprocessing": own_preprocessing}
     if output is not None:
         if images is not None:
             raise UserError("--tune is for --output_dir: an ONNX file has one way to compute")
@@ -62,6 +59,9 @@ def export_model(
     elif ponder_map:
         raise UserError("--ponder_map is for --output: a SavedModel always has that signature")
     network = load_detector_or_classifier(model)
+    if execution is None and {block.execution for block in network.backbone.blocks} == {"masked"}:
+        execution = "auto" if images is not None else _fastest(model)
+    options |= {"execution": execution, "preprocessing": own_preprocessing}
     if images is not None:
         _tune(network, images, execution, own_preprocessing)
     if output is not None:
@@ -89,7 +89,8 @@ def _fastest(model: str) -> str | None:
 
 def _tune(model: keras.Model, pattern: str, execution: str | None, preprocessing: Any) -> None:
     """Images that differ in size run one at a time, so the first is taken alone."""
-    if execution in ("masked", "static"):
+    chosen = {execution} if execution else {block.execution for block in model.backbone.blocks}
+    if chosen & {"masked", "static"}:
         raise UserError(
             "--tune: masked and static execution have no choice, expected --execution=tiled or auto"
         )
